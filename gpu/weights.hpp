@@ -1,0 +1,33 @@
+#pragma once
+
+#include "gpu/model_config.hpp"
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// A dense float32 tensor on the host, row-major.
+struct host_tensor {
+  std::vector<std::int64_t> shape;
+  std::vector<float> data;
+};
+
+/// All tensors of a model by Hugging Face name ("model.layers.0.self_attn.q_proj.weight", shape [out, in]);
+/// "model.previous_token_map.weight" [hidden, hidden] where the config asks for it. Immutable once published:
+/// shared between learner, engines and checkpoint writer without a copy.
+struct model_weights {
+  model_config config;
+  std::map<std::string, host_tensor> tensors;
+};
+using weights_ptr = std::shared_ptr<const model_weights>;
+
+/// Fresh weights from a seed, the same on every machine. Initialisation: docs/decisions/0004.
+model_weights initial_weights(const model_config& config, std::uint64_t seed);
+
+/// The tensors a config asks for and their shapes; checked against what a file holds.
+std::map<std::string, std::vector<std::int64_t>> expected_shapes(const model_config& config);
+
+} // namespace troupe

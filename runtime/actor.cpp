@@ -1,0 +1,42 @@
+#include "runtime/actor.hpp"
+
+namespace troupe {
+
+namespace {
+const caf::atom_value category = caf::atom("troupe");
+}
+
+caf::error to_caf(const error& what) {
+  // Code 0 means "no error" to CAF, hence the shift by one.
+  return caf::error{static_cast<std::uint8_t>(static_cast<std::uint8_t>(what.code) + 1), category,
+                    caf::make_message(what.message)};
+}
+
+error from_caf(const caf::error& what) {
+  if (what.category() == category) {
+    std::string text;
+    if (what.context().match_elements<std::string>()) text = what.context().get_as<std::string>(0);
+    return {static_cast<errc>(what.code() - 1), std::move(text)};
+  }
+  if (what == caf::sec::request_timeout) return {errc::timeout, "no answer before the deadline"};
+  if (what == caf::sec::request_receiver_down) return {errc::unavailable, "the actor that was asked is gone"};
+  if (what.category() == caf::atom("exit")) return {errc::unavailable, "the actor that was asked ended: " + to_string(what)};
+  return {errc::internal, to_string(what)};
+}
+
+actor_stats& stats() {
+  static actor_stats it;
+  return it;
+}
+
+void kill(const actor_ref& whom) {
+  if (whom)
+    caf::anon_send<caf::message_priority::high>(
+      whom, caf::exit_msg{whom.address(), caf::make_error(caf::exit_reason::kill)});
+}
+
+void request_stop(const actor_ref& whom) {
+  if (whom) caf::anon_send(whom, caf::exit_msg{whom.address(), caf::make_error(caf::exit_reason::user_shutdown)});
+}
+
+} // namespace troupe

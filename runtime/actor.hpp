@@ -1,0 +1,171 @@
+#pragma once
+
+#include "caf/all.hpp"
+#include "runtime/base/clock.hpp"
+#include "runtime/base/error.hpp"
+#include <atomic>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+
+/// The one door to CAF: an actor is a plain State class with a `self` pointer and `make_behavior()`; everything it needs of
+/// the actor system has a name here. Nothing outside runtime/ includes CAF's headers (docs/decisions/0001).
+namespace troupe {
+
+using actor_ref = caf::actor;
+using self_ptr = caf::event_based_actor*;
+using behavior = caf::behavior;
+template <class T>
+using result = caf::result<T>;
+
+// -- errors across the actor boundary ----------------------------------------------------------------------------------
+
+/// A troupe::error as CAF carries it, and back. CAF's own errors become timeout, unavailable, cancelled or internal.
+caf::error to_caf(const error& what);
+error from_caf(const caf::error& what);
+
+/// What a handler returns for an `expected`: `return answer(store.read(...));`
+template <class T>
+result<T> answer(expected<T> what) {
+  if (what) return result<T>(std::move(*what));
+  return result<T>(to_caf(what.error()));
+}
+
+// -- the hardened base -------------------------------------------------------------------------------------------------
+
+/// Counters every node exports: nothing is dropped silently.
+struct actor_stats {
+  std::atomic<std::uint64_t> unexpected{0}, errors{0}, exceptions{0}, downs{0};
+};
+actor_stats& stats();
+
+/// Runs `State`: a class with `State(self_ptr, Args...)`, `behavior make_behavior()` and `static constexpr const char* name`.
+/// CAF 0.17 ends an actor on any unhandled error message, the reply to a message the peer did not understand included, so
+/// all four default handlers are replaced. A throwing handler still ends its actor, with its text as the reason.
+template <class State, class... Args>
+class state_actor : public caf::event_based_actor {
+public:
+  explicit state_actor(caf::actor_config& cfg, Args... args) : event_based_actor(cfg), args_(std::move(args)...) {
+    set_default_handler([](caf::scheduled_actor*, caf::message_view&) -> caf::result<caf::message> {
+      ++stats().unexpected;
+      return caf::sec::unexpected_message;
+    });
+    set_error_handler([](caf::scheduled_actor*, caf::error&) { ++stats().errors; }); // CAF's default: quit()
+    set_down_handler([](caf::scheduled_actor*, caf::down_msg&) { ++stats().downs; });
+    set_exception_handler([](caf::scheduled_actor*, std::exception_ptr& thrown) -> caf::error {
+      ++stats().exceptions;
+      try {
+        std::rethrow_exception(thrown);
+      } catch (const std::exception& e) {
+        return to_caf({errc::internal, e.what()});
+      } catch (...) {
+        return to_caf({errc::internal, "an exception of unknown type"});
+      }
+    });
+  }
+  caf::behavior make_behavior() override {
+    std::apply([this](auto&&... xs) { state_.emplace(this, std::move(xs)...); }, std::move(args_));
+    return state_->make_behavior();
+  }
+  void on_exit() override { state_.reset(); } // breaks cycles of actor handles
+  const char* name() const override { return State::name; }
+
+private:
+  std::tuple<Args...> args_;
+  std::optional<State> state_;
+};
+
+// -- spawn, stop, kill -------------------------------------------------------------------------------------------------
+
+/// spawn_state<worker>(where, 42): `where` is a self_ptr or an actor system.
+template <class State, caf::spawn_options Os = caf::no_spawn_options, class Spawner, class... Args>
+actor_ref spawn_state(Spawner& where, Args&&... args) {
+  return where.template spawn<state_actor<State, std::decay_t<Args>...>, Os>(std::forward<Args>(args)...);
+}
+
+/// The same on a thread of its own: for LibTorch, SQLite and whatever else blocks. Few and long-lived.
+template <class State, class Spawner, class... Args>
+actor_ref spawn_detached(Spawner& where, Args&&... args) {
+  return spawn_state<State, caf::detached>(where, std::forward<Args>(args)...);
+}
+
+/// Ends `whom` now: CAF's send_exit queues behind the whole mailbox.
+void kill(const actor_ref& whom);
+/// Asks `whom` to end after what is already in its mailbox.
+void request_stop(const actor_ref& whom);
+
+// -- messages ----------------------------------------------------------------------------------------------------------
+
+/// CAF's timers take whole milliseconds; rounds up, so that a deadline never fires early.
+inline std::chrono::milliseconds to_timeout(duration d) { return std::chrono::ceil<std::chrono::milliseconds>(d); }
+
+/// A request with a deadline: exactly one of `ok` (with the reply's values) and `bad` (with an `error`) runs, in this actor.
+/// There is no request without a deadline.
+template <class Message, class Ok, class Bad>
+void ask(self_ptr self, const actor_ref& whom, duration deadline, Message&& message, Ok ok, Bad bad) {
+  if (!whom) { // not registered (yet, or between two lives): the same as a dead one
+    bad(error{errc::unavailable, "no such actor at the moment"});
+    return;
+  }
+  self->request(whom, to_timeout(deadline), std::forward<Message>(message))
+    .then(std::move(ok), [bad = std::move(bad)](caf::error& why) mutable { bad(from_caf(why)); });
+}
+
+/// Fire and forget. A null target is ignored.
+template <class Message>
+void tell(self_ptr self, const actor_ref& whom, Message&& message) {
+  if (whom) self->send(whom, std::forward<Message>(message));
+}
+/// From outside of any actor.
+template <class Message>
+void tell(const actor_ref& whom, Message&& message) {
+  if (whom) caf::anon_send(whom, std::forward<Message>(message));
+}
+
+/// Sends to oneself after `delay`. The timer holds the actor alive: keep delays short and re-arm them.
+template <class Message>
+void send_later(self_ptr self, duration delay, Message&& message) {
+  self->delayed_send(self, to_timeout(delay), std::forward<Message>(message));
+}
+
+/// A response promise that fails its request when it is forgotten or its actor dies. A handler returns `.promise()`.
+template <class T>
+class reply {
+public:
+  explicit reply(self_ptr self) : promise_(self->make_response_promise<T>()) {}
+  reply(reply&& other) noexcept : promise_(other.promise_), open_(std::exchange(other.open_, false)) {}
+  reply& operator=(reply&& other) noexcept {
+    if (this != &other) {
+      fail({errc::unavailable, "the request was dropped"});
+      promise_ = other.promise_;
+      open_ = std::exchange(other.open_, false);
+    }
+    return *this;
+  }
+  ~reply() { fail({errc::unavailable, "the actor ended before it answered"}); }
+  caf::typed_response_promise<T> promise() const { return promise_; }
+  bool open() const { return open_; }
+  void deliver(T value) {
+    if (std::exchange(open_, false)) promise_.deliver(std::move(value));
+  }
+  void fail(error why) {
+    if (std::exchange(open_, false)) promise_.deliver(to_caf(why));
+  }
+
+private:
+  caf::typed_response_promise<T> promise_;
+  bool open_ = true;
+};
+
+} // namespace troupe
+
+/// Registers message types: put one block per folder behind the structs (see actors/messages.hpp). Types that cross a node
+/// need `inspect`; the macro below writes it.
+#define TROUPE_INSPECT(type, ...)                                                                                      \
+  template <class Inspector>                                                                                           \
+  typename Inspector::result_type inspect(Inspector& f, type& x) {                                                     \
+    return f(caf::meta::type_name(#type), __VA_ARGS__);                                                                \
+  }

@@ -1,0 +1,18 @@
+#include "runtime/base/clock.hpp"
+
+namespace troupe {
+
+namespace {
+class machine_clock final : public clock {
+public:
+  duration now() const override { return std::chrono::steady_clock::now().time_since_epoch(); }
+  duration wall() const override { return std::chrono::system_clock::now().time_since_epoch(); }
+};
+} // namespace
+
+clock& system_clock() {
+  static machine_clock it;
+  return it;
+}
+
+} // namespace troupe

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "runtime/base/error.hpp"
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace troupe {
+
+/// SHA-256 as 64 lower-case hexadecimal digits (FIPS 180-4, by OpenSSL).
+std::string sha256(std::string_view bytes);
+
+/// SHA-256 of a file, read in pieces. Errors: not_found, io.
+expected<std::string> sha256_file(const std::filesystem::path& path);
+
+/// CRC-32C (Castagnoli, RFC 3720), for rows and records.
+std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed = 0);
+
+} // namespace troupe

@@ -1,0 +1,42 @@
+#pragma once
+
+#include "runtime/actor.hpp"
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace troupe {
+
+/// Names of the living: who is "store" or "engine" right now. A supervisor writes a child's address here at every start, so a
+/// sender that looks it up at each message finds the new life after a restart. Thread-safe; one per experiment.
+class directory {
+public:
+  /// The current holder of a name; null if there is none at the moment.
+  actor_ref find(const std::string& name) const {
+    std::scoped_lock lock(mutex_);
+    auto found = entries_.find(name);
+    return found == entries_.end() ? actor_ref{} : found->second;
+  }
+  void set(const std::string& name, actor_ref who) {
+    std::scoped_lock lock(mutex_);
+    entries_[name] = std::move(who);
+  }
+  /// Removes the name only if `who` still holds it.
+  void erase(const std::string& name, const actor_ref& who) {
+    std::scoped_lock lock(mutex_);
+    auto found = entries_.find(name);
+    if (found != entries_.end() && found->second == who) entries_.erase(found);
+  }
+  void clear() {
+    std::map<std::string, actor_ref> dropped; // handles are released outside the lock
+    std::scoped_lock lock(mutex_);
+    dropped.swap(entries_);
+  }
+
+private:
+  mutable std::mutex mutex_;
+  std::map<std::string, actor_ref> entries_;
+};
+using directory_ptr = std::shared_ptr<directory>;
+
+} // namespace troupe

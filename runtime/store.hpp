@@ -1,0 +1,78 @@
+#pragma once
+
+#include "runtime/actor.hpp"
+#include "runtime/base/clock.hpp"
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// One durable fact. `stream` groups what belongs together ("rollout/17"), `kind` says what it is ("turn"), `key` makes it
+/// unique in the whole store ("turn/17/3"): appending the same key twice is one fact.
+struct new_record {
+  std::string stream, kind, key, body;
+};
+struct record {
+  std::uint64_t seq = 0; ///< total order of commits
+  std::string stream, kind, key, body;
+  std::int64_t wall_ms = 0; ///< for people
+};
+struct append_outcome {
+  std::uint64_t seq = 0;
+  bool fresh = false; ///< false: it was there already, with the same body
+};
+
+/// The synchronous core: SQLite in WAL mode, synchronous=FULL, one writer, a versioned schema, a CRC-32C per row.
+/// `event(seq, stream, kind, key UNIQUE, body, wall_ms, crc)`; seq has no gaps.
+class event_store {
+public:
+  /// ":memory:"-like paths work for simulation. Errors: io, corrupt, version (newer schema: found and expected), disk_full.
+  static expected<std::unique_ptr<event_store>> open(const std::filesystem::path& file, const clock& time);
+  virtual ~event_store() = default;
+  /// All or none, durable when it returns. Errors: conflict (a key is there with another body: named), disk_full, io.
+  virtual expected<std::vector<append_outcome>> append(std::span<const new_record> records) = 0;
+  /// Errors: corrupt (a row fails its checksum: seq named), io.
+  virtual expected<std::vector<record>> read_stream(const std::string& stream) = 0;
+  virtual expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq = 0) = 0;
+  virtual expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() = 0;
+};
+
+// -- the store actor's messages ------------------------------------------------------------------------------------------
+struct append_records { std::vector<new_record> records; }; ///< -> std::vector<append_outcome>, after the commit
+struct read_stream { std::string stream; };                 ///< -> std::vector<record>
+struct read_kind { std::string kind; std::uint64_t after_seq = 0; }; ///< -> std::vector<record>
+struct store_metrics_request {};                            ///< -> store_metrics
+struct store_metrics {
+  std::uint64_t commits = 0, records = 0;
+  double busy_seconds = 0;
+  bool disk_full = false;
+};
+
+/// The one writer. Appends that wait in its mailbox are committed together (group commit): one fsync serves all.
+///   STORE-1  An append is answered only after its commit is durable.
+///   STORE-2  A record is stored once, however often it is appended.
+///   STORE-3  Out of space, appends fail with disk_full and nothing acknowledged is lost; it recovers when space returns.
+/// `open` runs in the new actor, so a restart opens the file again. Spawn detached in production.
+class store_actor {
+public:
+  static constexpr const char* name = "store";
+  store_actor(self_ptr self, std::function<expected<std::unique_ptr<event_store>>()> open);
+  behavior make_behavior();
+
+private:
+  struct pending {
+    std::vector<new_record> records;
+    reply<std::vector<append_outcome>> answer;
+  };
+  void commit();
+  self_ptr self_;
+  std::unique_ptr<event_store> store_;
+  std::vector<pending> waiting_;
+  store_metrics metrics_;
+};
+
+} // namespace troupe
