@@ -8,7 +8,7 @@ find_library(LibTorch_C10_LIBRARY NAMES c10 PATHS ${LIBTORCH_ROOT}/torch/lib NO_
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LibTorch
   REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_INCLUDE_DIR
-  REASON_FAILURE_MESSAGE "set LIBTORCH_ROOT to the unpacked wheel; ./troupe setup fetches it")
+  REASON_FAILURE_MESSAGE "set LIBTORCH_ROOT to the unpacked wheel (./troupe setup fetches it)")
 if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   add_library(LibTorch::c10 SHARED IMPORTED)
   set_target_properties(LibTorch::c10 PROPERTIES IMPORTED_LOCATION "${LibTorch_C10_LIBRARY}")
