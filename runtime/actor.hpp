@@ -9,10 +9,12 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
-/// The one door to CAF: an actor is a plain State class with a `self` pointer and `make_behavior()`; everything it needs of
-/// the actor system has a name here. Nothing outside runtime/ includes CAF's headers (docs/decisions/0001).
+/// The one door to CAF: an actor is a plain State class with a `self` pointer and `make_behavior()`;
+/// everything it needs of the actor system has a name here. Nothing outside runtime/ includes CAF's headers
+/// (docs/decisions/0001).
 namespace troupe {
 
 using actor_ref = caf::actor;
@@ -21,11 +23,18 @@ using behavior = caf::behavior;
 template <class T>
 using result = caf::result<T>;
 
-// -- errors across the actor boundary ----------------------------------------------------------------------------------
+// -- errors across the actor boundary
+// ----------------------------------------------------------------------------------
 
-/// A troupe::error as CAF carries it, and back. CAF's own errors become timeout, unavailable, cancelled or internal.
+/// A troupe::error as CAF carries it, and back. CAF's own errors become timeout, unavailable, cancelled or
+/// internal.
 caf::error to_caf(const error& what);
 error from_caf(const caf::error& what);
+
+/// The reply of a handler that has nothing to say but that it is done.
+struct done {
+  bool operator==(const done&) const = default;
+};
 
 /// What a handler returns for an `expected`: `return answer(store.read(...));`
 template <class T>
@@ -34,7 +43,8 @@ result<T> answer(expected<T> what) {
   return result<T>(to_caf(what.error()));
 }
 
-// -- the hardened base -------------------------------------------------------------------------------------------------
+// -- the hardened base
+// -------------------------------------------------------------------------------------------------
 
 /// Counters every node exports: nothing is dropped silently.
 struct actor_stats {
@@ -42,13 +52,15 @@ struct actor_stats {
 };
 actor_stats& stats();
 
-/// Runs `State`: a class with `State(self_ptr, Args...)`, `behavior make_behavior()` and `static constexpr const char* name`.
-/// CAF 0.17 ends an actor on any unhandled error message, the reply to a message the peer did not understand included, so
-/// all four default handlers are replaced. A throwing handler still ends its actor, with its text as the reason.
+/// Runs `State`: a class with `State(self_ptr, Args...)`, `behavior make_behavior()` and `static constexpr
+/// const char* name`. CAF 0.17 ends an actor on any unhandled error message, the reply to a message the peer
+/// did not understand included, so all four default handlers are replaced. A throwing handler still ends its
+/// actor, with its text as the reason.
 template <class State, class... Args>
 class state_actor : public caf::event_based_actor {
 public:
-  explicit state_actor(caf::actor_config& cfg, Args... args) : event_based_actor(cfg), args_(std::move(args)...) {
+  explicit state_actor(caf::actor_config& cfg, Args... args)
+      : event_based_actor(cfg), args_(std::move(args)...) {
     set_default_handler([](caf::scheduled_actor*, caf::message_view&) -> caf::result<caf::message> {
       ++stats().unexpected;
       return caf::sec::unexpected_message;
@@ -78,32 +90,53 @@ private:
   std::optional<State> state_;
 };
 
-// -- spawn, stop, kill -------------------------------------------------------------------------------------------------
+// -- spawn, stop, kill
+// -------------------------------------------------------------------------------------------------
 
-/// spawn_state<worker>(where, 42): `where` is a self_ptr or an actor system.
+/// spawn_state<worker>(where, 42): `where` is a self_ptr (or *self) or an actor system. One spawned by an
+/// actor is not its child: only a supervisor makes children.
 template <class State, caf::spawn_options Os = caf::no_spawn_options, class Spawner, class... Args>
-actor_ref spawn_state(Spawner& where, Args&&... args) {
-  return where.template spawn<state_actor<State, std::decay_t<Args>...>, Os>(std::forward<Args>(args)...);
+actor_ref spawn_state(Spawner&& where, Args&&... args) {
+  using actor_type = state_actor<State, std::decay_t<Args>...>;
+  if constexpr (std::is_pointer_v<std::decay_t<Spawner>>)
+    return where->template spawn<actor_type, Os>(std::forward<Args>(args)...);
+  else
+    return where.template spawn<actor_type, Os>(std::forward<Args>(args)...);
 }
 
 /// The same on a thread of its own: for LibTorch, SQLite and whatever else blocks. Few and long-lived.
 template <class State, class Spawner, class... Args>
-actor_ref spawn_detached(Spawner& where, Args&&... args) {
+actor_ref spawn_detached(Spawner&& where, Args&&... args) {
   return spawn_state<State, caf::detached>(where, std::forward<Args>(args)...);
 }
+
+/// Where blocking actors run: on threads of their own in production, all in the simulator's one thread under
+/// simulation. Handed to whoever builds a tree; `threads.spawn<store_actor>(self, ...)` inside a child_spec's
+/// `start`.
+struct thread_policy {
+  bool own_threads = true; ///< false under simulation
+  template <class State, class Spawner, class... Args>
+  actor_ref spawn(Spawner&& where, Args&&... args) const {
+    return own_threads ? spawn_detached<State>(where, std::forward<Args>(args)...)
+                       : spawn_state<State>(where, std::forward<Args>(args)...);
+  }
+};
 
 /// Ends `whom` now: CAF's send_exit queues behind the whole mailbox.
 void kill(const actor_ref& whom);
 /// Asks `whom` to end after what is already in its mailbox.
 void request_stop(const actor_ref& whom);
 
-// -- messages ----------------------------------------------------------------------------------------------------------
+// -- messages
+// ----------------------------------------------------------------------------------------------------------
 
 /// CAF's timers take whole milliseconds; rounds up, so that a deadline never fires early.
-inline std::chrono::milliseconds to_timeout(duration d) { return std::chrono::ceil<std::chrono::milliseconds>(d); }
+inline std::chrono::milliseconds to_timeout(duration d) {
+  return std::chrono::ceil<std::chrono::milliseconds>(d);
+}
 
-/// A request with a deadline: exactly one of `ok` (with the reply's values) and `bad` (with an `error`) runs, in this actor.
-/// There is no request without a deadline.
+/// A request with a deadline: exactly one of `ok` (with the reply's values) and `bad` (with an `error`) runs,
+/// in this actor. There is no request without a deadline.
 template <class Message, class Ok, class Bad>
 void ask(self_ptr self, const actor_ref& whom, duration deadline, Message&& message, Ok ok, Bad bad) {
   if (!whom) { // not registered (yet, or between two lives): the same as a dead one
@@ -111,7 +144,7 @@ void ask(self_ptr self, const actor_ref& whom, duration deadline, Message&& mess
     return;
   }
   self->request(whom, to_timeout(deadline), std::forward<Message>(message))
-    .then(std::move(ok), [bad = std::move(bad)](caf::error& why) mutable { bad(from_caf(why)); });
+      .then(std::move(ok), [bad = std::move(bad)](caf::error& why) mutable { bad(from_caf(why)); });
 }
 
 /// Fire and forget. A null target is ignored.
@@ -131,7 +164,8 @@ void send_later(self_ptr self, duration delay, Message&& message) {
   self->delayed_send(self, to_timeout(delay), std::forward<Message>(message));
 }
 
-/// A response promise that fails its request when it is forgotten or its actor dies. A handler returns `.promise()`.
+/// A response promise that fails its request when it is forgotten or its actor dies. A handler returns
+/// `.promise()`.
 template <class T>
 class reply {
 public:
@@ -160,12 +194,19 @@ private:
   bool open_ = true;
 };
 
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, done&) {
+  return f(caf::meta::type_name("done"));
+}
+
 } // namespace troupe
 
-/// Registers message types: put one block per folder behind the structs (see actors/messages.hpp). Types that cross a node
-/// need `inspect`; the macro below writes it.
-#define TROUPE_INSPECT(type, ...)                                                                                      \
-  template <class Inspector>                                                                                           \
-  typename Inspector::result_type inspect(Inspector& f, type& x) {                                                     \
-    return f(caf::meta::type_name(#type), __VA_ARGS__);                                                                \
+/// Writes the `inspect` that a message type needs to cross a node; stands behind the struct, in its
+/// namespace: `TROUPE_INSPECT(turn, x.role, x.text)`, and `TROUPE_INSPECT(ping)` for a struct without
+/// members. A raw float or double must not appear in it (CAF's serializer hangs on infinity): see
+/// runtime/wire.hpp. Registration: runtime/message_types.hpp.
+#define TROUPE_INSPECT(type, ...)                                                                            \
+  template <class Inspector>                                                                                 \
+  typename Inspector::result_type inspect(Inspector& f, [[maybe_unused]] type& x) {                          \
+    return f(caf::meta::type_name(#type) __VA_OPT__(, ) __VA_ARGS__);                                        \
   }
