@@ -10,9 +10,9 @@
 namespace troupe {
 
 struct episode_limits {
-  int max_turns = 5;          ///< assistant turns
-  int max_calls_per_turn = 4; ///< tool calls in one turn
-  int max_observation_chars = 400;
+  int max_turns = 5;               ///< assistant turns
+  int max_calls_per_turn = 4;      ///< tool calls in one turn
+  int max_observation_chars = 400; ///< bytes of UTF-8, of all results of one turn together
 };
 
 /// A tool call that the policy wrote.
@@ -30,12 +30,12 @@ struct observation {
 /// Every malformed shape, counted by kind in metrics.
 enum class format_error : std::uint8_t {
   none,
-  cut_off,         ///< the turn reached its token limit before its end token
-  unclosed_call,   ///< <tool_call> without </tool_call>
-  not_json,        ///< the call's body is not one JSON object
-  bad_call_shape,  ///< not exactly {"name": string, "arguments": object}
+  cut_off,        ///< the turn reached its token limit before its end token
+  unclosed_call,  ///< <tool_call> without </tool_call>
+  not_json,       ///< the call's body is not one JSON object
+  bad_call_shape, ///< not exactly {"name": string, "arguments": object}
   unknown_tool,
-  bad_arguments,   ///< against the tool's schema
+  bad_arguments, ///< against the tool's schema
   too_many_calls,
   unclosed_answer, ///< <answer> without </answer>
   empty_answer,
@@ -55,25 +55,29 @@ struct parsed_turn {
   std::string detail; ///< for people, when there is an error
 };
 
-/// A tool as the parser needs to know it: its name and the JSON Schema of its arguments (the subset that tools use: type,
-/// properties, required, items, minItems, maxItems, minLength, maxLength, minimum, maximum, additionalProperties).
+/// A tool as the parser needs to know it: its name and the JSON Schema of its arguments (the subset that
+/// tools use: type, properties, required, items, minItems, maxItems, minLength, maxLength, minimum, maximum,
+/// additionalProperties).
 struct call_schema {
   std::string name;
   json::object parameters;
 };
 
 /// Never throws, on whatever bytes. `ended` is false when the turn was cut off by its token limit.
-parsed_turn parse_turn(std::string_view text, bool ended, const std::vector<call_schema>& tools, int max_calls);
+parsed_turn parse_turn(std::string_view text, bool ended, const std::vector<call_schema>& tools,
+                       int max_calls);
 
 enum class episode_end : std::uint8_t { running, answered, format_error, out_of_turns, out_of_context };
 std::string_view to_string(episode_end end);
 
-/// One attempt at a task, as a state machine over text: no tokens, no threads, no clock. Gymnasium's words: `terminated` when
-/// the task itself ended (an answer, or a malformed turn), `truncated` when a limit cut it off (turns, context).
+/// One attempt at a task, as a state machine over text: no tokens, no threads, no clock. Gymnasium's words:
+/// `terminated` when the task itself ended (an answer, or a malformed turn), `truncated` when a limit cut it
+/// off (turns, context).
 ///
 ///   opening() -> [ turn(text) -> observe(results) ]* -> done()
 ///
-/// Copying it copies the attempt: a rollout is replayed from its committed turns by calling the same methods again.
+/// Copying it copies the attempt: a rollout is replayed from its committed turns by calling the same methods
+/// again.
 class episode {
 public:
   episode(task what, episode_limits limits, std::vector<call_schema> tools);
@@ -82,8 +86,8 @@ public:
   std::vector<text_piece> opening() const;
   /// Takes one sampled turn (without its end token). Precondition: !done() and no observation is awaited.
   const parsed_turn& turn(std::string_view text, bool ended);
-  /// Takes one result per call of the last turn, in order; gives what the context is extended by (it begins with the end token
-  /// only if the turn was cut off; ends with the assistant's role token).
+  /// Takes one result per call of the last turn, in order; gives what the context is extended by (it begins
+  /// with the end token only if the turn was cut off; ends with the assistant's role token).
   std::vector<text_piece> observe(const std::vector<observation>& results);
   /// The context has no room for another turn.
   void context_full();
@@ -92,8 +96,10 @@ public:
   bool terminated() const { return end_ == episode_end::answered || end_ == episode_end::format_error; }
   bool truncated() const { return end_ == episode_end::out_of_turns || end_ == episode_end::out_of_context; }
   episode_end end() const { return end_; }
+  /// The last turn called tools, and observe() must come next.
+  bool awaits_results() const { return awaits_results_; }
   int turns() const { return turns_; }
-  int calls() const { return calls_; }
+  int calls() const { return calls_; } ///< calls that were let through to the tools
   const std::optional<std::string>& answer() const { return last_.answer; }
   format_error error() const { return last_.error; }
   const task& what() const { return task_; }
@@ -104,6 +110,7 @@ private:
   std::vector<call_schema> tools_;
   parsed_turn last_;
   episode_end end_ = episode_end::running;
+  bool awaits_results_ = false;
   int turns_ = 0, calls_ = 0;
 };
 

@@ -9,8 +9,8 @@ namespace troupe {
 
 enum class split : std::uint8_t { train, heldout };
 
-/// One question with its accepted answers. As JSON: {"id", "question", "answer" or "answers", "split": "train"|"heldout",
-/// "hops"?: int, ...}; unknown keys are kept in `extra`.
+/// One question with its accepted answers. As JSON: {"id", "question", "answer" or "answers", "split":
+/// "train"|"heldout", "hops"?: int, ...}; unknown keys are kept in `extra`.
 struct task {
   std::string id, question;
   std::vector<std::string> answers; ///< any of them is right; not empty
@@ -19,8 +19,8 @@ struct task {
   json::object extra;
 };
 
-/// Errors: invalid, naming file, line, key, what was found and expected; a duplicate id; no train or no held-out task is not
-/// an error here (the caller knows what it needs).
+/// Errors: invalid, naming file, line, key, what was found and expected; a duplicate id; no train or no
+/// held-out task is not an error here (the caller knows what it needs).
 expected<std::vector<task>> read_tasks(const std::filesystem::path& jsonl);
 std::string to_jsonl(const std::vector<task>& tasks);
 json::object to_json(const task& what);
