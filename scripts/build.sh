@@ -34,19 +34,22 @@ build() {
     flock -n 8 || { say "Another ./troupe builds build/$preset; waiting for it."; flock 8; }
     key=$(sha256sum <"$root/CMakePresets.json")$libtorch
     if [ ! -e "$dir/build.ninja" ] || [ "$(cat "$dir/.configured" 2>/dev/null)" != "$key" ]; then
-      stage "configure build/$preset" "10 s" last_log_line \
+      stage "configure ($preset)" "10 s" last_log_line \
         cmake -S "$root" --preset "$preset" "-DLIBTORCH_ROOT=$libtorch" || { stage_failed 30; exit 1; }
       echo "$key" >"$dir/.configured"
     fi
     local estimate=-
     [ -e "$dir/.built" ] || estimate="5-12 min without ccache's help"
-    NINJA_STATUS='[%f/%t] ' stage "build build/$preset" "$estimate" ninja_words \
+    NINJA_STATUS='[%f/%t] ' stage "build ($preset)" "$estimate" ninja_words \
       ninja -C "$dir" -j "${TROUPE_JOBS:-$(nproc)}" "${@:2}" || { build_failed; exit 1; }
     touch "$dir/.built"
   ) 8>"$dir/.lock" || exit 1
 }
 
-ninja_words() { grep -o '^\[[0-9]*/[0-9]*\].*' "$stage_log" | tail -n 1 | sed -e 's/CMakeFiles.[a-z_]*.dir.//' | cut -c 1-90; }
+ninja_words() { # [31/120] runtime/actor.cpp
+  grep -o '^\[[0-9]*/[0-9]*\].*' "$stage_log" | tail -n 1 |
+    sed -e 's/Building CXX object //' -e 's/\(Linking\) CXX [a-z]* [a-z]* /\1 /' -e 's/CMakeFiles.[a-z_]*.dir.//' -e 's/[.]o$//' | cut -c 1-70
+}
 
 build_failed() {
   { sed -n '/^FAILED/,$p' "$stage_log" | grep -v ' -c ' | head -n 80; } >&2
