@@ -87,10 +87,12 @@ struct reader {
 expected<std::unique_ptr<reader>> make_reader(sqlite_database database) {
   auto out = std::make_unique<reader>();
   out->database = std::move(database);
+  // The ranking stands in a query of its own: only the best rows fetch their texts.
   constexpr std::string_view search_sql =
-      "SELECT d.id, d.title, d.body, bm25(words, 10.0, 1.0) AS score FROM words "
-      "JOIN documents d ON d.place = words.rowid WHERE words MATCH ? "
-      "ORDER BY score, words.rowid LIMIT ?";
+      "SELECT d.id, d.title, d.body, best.score FROM (SELECT rowid AS place, bm25(words, 10.0, 1.0) AS score "
+      "FROM words "
+      "WHERE words MATCH ? ORDER BY score, rowid LIMIT ?) AS best JOIN documents d ON d.place = best.place "
+      "ORDER BY best.score, best.place";
   for (auto [sql, into] :
        {std::pair<std::string_view, sqlite_statement*>{search_sql, &out->search},
         {"SELECT id, title, body FROM documents WHERE id = ?", &out->by_id},

