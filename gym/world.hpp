@@ -3,6 +3,7 @@
 #include "gym/task.hpp"
 #include "runtime/base/random.hpp"
 #include "runtime/base/text_piece.hpp"
+#include <array>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,9 @@ public:
     double fictional = .85; ///< share about invented countries: it teaches copying, not the map
     double drills = 0;      ///< share of short drills instead of whole episodes
     double reading = .5; ///< of the drills: read an observation and answer; the rest: question -> first call
+    double bridging = 0; ///< of that rest: read an observation that is not the last -> next call
+    double digits = 0;   ///< of the reading drills: only questions for a number
+    std::array<double, 3> hops{.30, .45, .25}; ///< of the questions; normalised
   };
   /// One demonstration, drawn from train-side facts only.
   demonstration demonstrate(const mixture& mix, random_stream& random) const;
