@@ -31,7 +31,7 @@ build() {
   export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 # a second checkout finds what the first has compiled
   export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
   (
-    flock -n 8 || { say "Another ./troupe builds build/$preset; waiting for it."; flock 8; }
+    until flock -w 4 8; do say "  Another ./troupe builds build/$preset; waiting for it."; done
     key=$(sha256sum <"$root/CMakePresets.json")$libtorch
     if [ ! -e "$dir/build.ninja" ] || [ "$(cat "$dir/.configured" 2>/dev/null)" != "$key" ]; then
       stage "configure ($preset)" "10 s" last_log_line \

@@ -54,7 +54,7 @@ ensure_wheels() {
   wheels_missing "$set" || return 0
   mkdir -p "$TROUPE_CACHE/wheels" || die $unavailable "The cache folder $TROUPE_CACHE cannot be made: set TROUPE_CACHE to a folder that can be written."
   (
-    flock -n 9 || { say "Another ./troupe fills $TROUPE_CACHE; waiting for it."; flock 9; }
+    until flock -w 4 9; do say "  Another ./troupe fills $TROUPE_CACHE; waiting for it."; done
     wheels_missing "$set" || exit 0
     rm -rf "$TROUPE_CACHE"/.unpack.* "$TROUPE_CACHE"/.download.* # what an interrupted call left
     fetch_wheels base
@@ -65,9 +65,9 @@ ensure_wheels() {
 }
 
 fetch_wheels() { # SET
-  local set requirement mb sha file
+  local wanted_set=$1 set requirement mb sha file
   while read -r set requirement mb sha file; do
-    [ "$set" = "$1" ] || continue
+    [ "$set" = "$wanted_set" ] || continue
     if [ -e "$TROUPE_CACHE/wheels/$file" ]; then
       checksum_ok "$TROUPE_CACHE/wheels/$file" "$sha" && continue
       say "  $file in the cache is damaged; it is fetched again."
@@ -91,17 +91,30 @@ fetch_wheel() { # REQUIREMENT MB SHA FILE
     --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --platform any --progress-bar off --no-cache-dir --disable-pip-version-check
     --retries 3 --dest "$download_dir" "$1")
   download_mb=$2
-  if ! TMPDIR=$download_dir stage "download $1, $2 MB" "$(($2 / 15 + 3)) s" downloaded_words "${command[@]}"; then
+  if ! stage "download $1, $2 MB" "$(($2 / 15 + 3)) s" downloaded_words env TMPDIR="$download_dir" "${command[@]}"; then
     stage_failed 5
     rm -rf "$download_dir"
-    die $unavailable "$1 could not be fetched (is there a network?). Missing: $4" \
-      "On a machine with a network this gets it; copy the file into $TROUPE_CACHE/wheels/, then call ./troupe again:" \
-      "  python3 -m pip download --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 $1"
+    missing_wheels_help
+    exit $unavailable
   fi
   checksum_ok "$download_dir/$4" "$3" ||
     die $unavailable "$1: the file that came is not the one expected (sha256 $3): $(ls "$download_dir")"
   mv "$download_dir/$4" "$TROUPE_CACHE/wheels/$4"
   rm -rf "$download_dir"
+}
+
+missing_wheels_help() {
+  local set requirement mb sha file
+  say "Wheels could not be fetched (is there a network?). Missing:"
+  while read -r set requirement mb sha file; do
+    [ "$set" != "$wanted_set" ] || [ -e "$TROUPE_CACHE/wheels/$file" ] || say "  $file ($mb MB)"
+  done <"$root/scripts/wheels.txt"
+  say "On a machine with a network these commands get them; copy the files into $TROUPE_CACHE/wheels/ and call ./troupe again:"
+  while read -r set requirement mb sha file; do
+    [ "$set" != "$wanted_set" ] || [ -e "$TROUPE_CACHE/wheels/$file" ] ||
+      say "  python3 -m pip download --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64" \
+        "--platform manylinux_2_25_x86_64 --platform manylinux2014_x86_64 $requirement"
+  done <"$root/scripts/wheels.txt"
 }
 
 downloaded_words() { echo "$(du -sm "$download_dir" | cut -f1) of $download_mb MB"; }
