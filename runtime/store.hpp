@@ -4,6 +4,7 @@
 #include "runtime/base/clock.hpp"
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,8 +12,8 @@
 
 namespace troupe {
 
-/// One durable fact. `stream` groups what belongs together ("rollout/17"), `kind` says what it is ("turn"), `key` makes it
-/// unique in the whole store ("turn/17/3"): appending the same key twice is one fact.
+/// One durable fact. `stream` groups what belongs together ("rollout/17"), `kind` says what it is ("turn"),
+/// `key` makes it unique in the whole store ("turn/17/3"): appending the same key twice is one fact.
 struct new_record {
   std::string stream, kind, key, body;
 };
@@ -26,41 +27,76 @@ struct append_outcome {
   bool fresh = false; ///< false: it was there already, with the same body
 };
 
-/// The synchronous core: SQLite in WAL mode, synchronous=FULL, one writer, a versioned schema, a CRC-32C per row.
-/// `event(seq, stream, kind, key UNIQUE, body, wall_ms, crc)`; seq has no gaps.
+/// What one caller wants committed: all of it or none.
+using append_request = std::span<const new_record>;
+using append_result = expected<std::vector<append_outcome>>;
+
+/// The synchronous core: SQLite in WAL mode, synchronous=FULL, one writer, a versioned schema, a CRC-32C per
+/// row. `event(seq, stream, kind, key UNIQUE, body, wall_ms, crc)`; seq starts at 1 and has no gaps. Used by
+/// one thread at a time.
 class event_store {
 public:
-  /// ":memory:"-like paths work for simulation. Errors: io, corrupt, version (newer schema: found and expected), disk_full.
+  /// Opens or creates. Every row is read and checked; ":memory:" is a store that dies with the object.
+  /// Errors: io, corrupt, version (newer schema: found and expected), disk_full, in_use (another process
+  /// writes).
   static expected<std::unique_ptr<event_store>> open(const std::filesystem::path& file, const clock& time);
+  /// For reading beside a running writer; appends fail with invalid. Errors: not_found, io, corrupt, version.
+  static expected<std::unique_ptr<event_store>> open_reader(const std::filesystem::path& file,
+                                                            const clock& time);
   virtual ~event_store() = default;
-  /// All or none, durable when it returns. Errors: conflict (a key is there with another body: named), disk_full, io.
-  virtual expected<std::vector<append_outcome>> append(std::span<const new_record> records) = 0;
-  /// Errors: corrupt (a row fails its checksum: seq named), io.
+  /// All or none, durable when it returns. Errors: conflict (a key is there with other content: named),
+  /// disk_full, io.
+  virtual append_result append(append_request records) = 0;
+  /// Several requests in one commit: one that conflicts fails alone, the others are committed. One result
+  /// each, in order.
+  virtual std::vector<append_result> append_group(std::span<const append_request> requests);
+  /// In the order of seq. Errors: corrupt (a row fails its checksum: seq named), io.
   virtual expected<std::vector<record>> read_stream(const std::string& stream) = 0;
   virtual expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq = 0) = 0;
   virtual expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() = 0;
+  /// Time spent committing, by the store's clock.
+  virtual duration busy() const { return {}; }
 };
 
-// -- the store actor's messages ------------------------------------------------------------------------------------------
-struct append_records { std::vector<new_record> records; }; ///< -> std::vector<append_outcome>, after the commit
-struct read_stream { std::string stream; };                 ///< -> std::vector<record>
-struct read_kind { std::string kind; std::uint64_t after_seq = 0; }; ///< -> std::vector<record>
-struct store_metrics_request {};                            ///< -> store_metrics
+/// Opens one store: a file in production, a memory in simulation. Called at every life of the store actor.
+using store_opener = std::function<expected<std::unique_ptr<event_store>>()>;
+store_opener file_store(std::filesystem::path file, const clock& time);
+/// A store in memory that outlives the actors that open it, as a file does: every call opens the same one.
+store_opener memory_store(const clock& time);
+
+// -- the store actor's messages
+// ------------------------------------------------------------------------------------------
+struct append_records {
+  std::vector<new_record> records;
+}; ///< -> std::vector<append_outcome>, after the commit
+struct read_stream {
+  std::string stream;
+}; ///< -> std::vector<record>
+struct read_kind {
+  std::string kind;
+  std::uint64_t after_seq = 0;
+};                               ///< -> std::vector<record>
+struct store_metrics_request {}; ///< -> store_metrics
 struct store_metrics {
   std::uint64_t commits = 0, records = 0;
   double busy_seconds = 0;
   bool disk_full = false;
 };
 
-/// The one writer. Appends that wait in its mailbox are committed together (group commit): one fsync serves all.
+/// The one writer. Appends that wait in its mailbox are committed together (group commit): one fsync serves
+/// all. A read sees every append that the same sender sent before it. Backpressure: senders wait for their
+/// answers.
 ///   STORE-1  An append is answered only after its commit is durable.
 ///   STORE-2  A record is stored once, however often it is appended.
-///   STORE-3  Out of space, appends fail with disk_full and nothing acknowledged is lost; it recovers when space returns.
-/// `open` runs in the new actor, so a restart opens the file again. Spawn detached in production.
+///            A record that contradicts a stored one fails its own request only.
+///   STORE-3  Out of space, appends fail with disk_full and nothing acknowledged is lost; it recovers when
+///   space returns.
+/// `open` runs in the new actor, so a restart opens the file again; if it fails, the actor ends with that
+/// error as its reason. Spawn detached in production.
 class store_actor {
 public:
   static constexpr const char* name = "store";
-  store_actor(self_ptr self, std::function<expected<std::unique_ptr<event_store>>()> open);
+  store_actor(self_ptr self, store_opener open);
   behavior make_behavior();
 
 private:
@@ -70,8 +106,10 @@ private:
   };
   void commit();
   self_ptr self_;
+  store_opener open_;
   std::unique_ptr<event_store> store_;
   std::vector<pending> waiting_;
+  std::size_t waiting_bytes_ = 0;
   store_metrics metrics_;
 };
 

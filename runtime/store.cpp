@@ -1,0 +1,139 @@
+#include "runtime/store.hpp"
+
+#include "runtime/message_types.hpp"
+#include <mutex>
+
+namespace troupe {
+
+std::vector<append_result> event_store::append_group(std::span<const append_request> requests) {
+  std::vector<append_result> out;
+  for (auto& request : requests) out.push_back(append(request));
+  return out;
+}
+
+// -- openers
+
+namespace {
+
+/// One life's view of a store that outlives it. The lock: a killed life may still be in its last append.
+class shared_store final : public event_store {
+public:
+  struct held {
+    std::mutex guard;
+    std::unique_ptr<event_store> store;
+  };
+  explicit shared_store(std::shared_ptr<held> it) : it_(std::move(it)) {}
+
+  append_result append(append_request records) override {
+    std::scoped_lock lock(it_->guard);
+    return it_->store->append(records);
+  }
+  std::vector<append_result> append_group(std::span<const append_request> requests) override {
+    std::scoped_lock lock(it_->guard);
+    return it_->store->append_group(requests);
+  }
+  expected<std::vector<record>> read_stream(const std::string& stream) override {
+    std::scoped_lock lock(it_->guard);
+    return it_->store->read_stream(stream);
+  }
+  expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq) override {
+    std::scoped_lock lock(it_->guard);
+    return it_->store->read_kind(kind, after_seq);
+  }
+  expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() override {
+    std::scoped_lock lock(it_->guard);
+    return it_->store->count_kinds();
+  }
+  duration busy() const override {
+    std::scoped_lock lock(it_->guard);
+    return it_->store->busy();
+  }
+
+private:
+  std::shared_ptr<held> it_;
+};
+
+} // namespace
+
+store_opener file_store(std::filesystem::path file, const clock& time) {
+  return [file = std::move(file), &time] { return event_store::open(file, time); };
+}
+
+store_opener memory_store(const clock& time) {
+  auto it = std::make_shared<shared_store::held>();
+  return [it, &time]() -> expected<std::unique_ptr<event_store>> {
+    std::scoped_lock lock(it->guard);
+    if (!it->store) {
+      auto made = event_store::open(":memory:", time);
+      if (!made) return made;
+      it->store = std::move(*made);
+    }
+    return std::make_unique<shared_store>(it);
+  };
+}
+
+// -- the actor
+
+namespace {
+using commit_atom = caf::atom_constant<caf::atom("commit")>;
+constexpr std::size_t group_requests = 8192, group_bytes = 16 << 20; ///< bounds of one commit
+} // namespace
+
+store_actor::store_actor(self_ptr self, store_opener open) : self_(self), open_(std::move(open)) {}
+
+behavior store_actor::make_behavior() {
+  auto opened = open_();
+  if (!opened) {
+    self_->quit(to_caf(opened.error()));
+    return {};
+  }
+  store_ = std::move(*opened);
+  return {
+      [this](append_records& request) -> result<std::vector<append_outcome>> {
+        reply<std::vector<append_outcome>> answer(self_);
+        auto promise = answer.promise();
+        for (auto& one : request.records) waiting_bytes_ += one.body.size();
+        waiting_.push_back({std::move(request.records), std::move(answer)});
+        // The commit queues behind every append that is in the mailbox now: they all share it.
+        if (waiting_.size() == 1) self_->send(self_, commit_atom::value);
+        if (waiting_.size() >= group_requests || waiting_bytes_ >= group_bytes) commit();
+        return promise;
+      },
+      [this](commit_atom) { commit(); },
+      [this](const read_stream& request) {
+        commit();
+        return answer(store_->read_stream(request.stream));
+      },
+      [this](const read_kind& request) {
+        commit();
+        return answer(store_->read_kind(request.kind, request.after_seq));
+      },
+      [this](const store_metrics_request&) {
+        metrics_.busy_seconds = seconds(store_->busy());
+        return metrics_;
+      },
+  };
+}
+
+void store_actor::commit() {
+  if (waiting_.empty()) return;
+  auto group = std::exchange(waiting_, {});
+  waiting_bytes_ = 0;
+  std::vector<append_request> requests;
+  requests.reserve(group.size());
+  for (auto& one : group) requests.push_back(one.records);
+  auto results = store_->append_group(requests);
+  ++metrics_.commits;
+  metrics_.disk_full = false;
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    if (results[i]) {
+      metrics_.records += results[i]->size();
+      group[i].answer.deliver(std::move(*results[i]));
+    } else {
+      metrics_.disk_full |= results[i].error().code == errc::disk_full;
+      group[i].answer.fail(results[i].error());
+    }
+  }
+}
+
+} // namespace troupe
