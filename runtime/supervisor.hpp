@@ -27,7 +27,8 @@ struct child_spec {
   restart_kind restart = restart_kind::permanent;
   duration stop_deadline = std::chrono::seconds(5); ///< then it is killed
   /// A child that ends abnormally this often (in a row of its own, whatever the time) is quarantined: given up with its last
-  /// reason and reported to `on_quarantine`, without using up the supervisor's intensity. 0 = never, use the intensity.
+  /// reason and reported to the observer; its siblings stay as they are. Its failures do not use up the supervisor's
+  /// intensity (a normal end of a permanent child does). 0 = never quarantined, its failures use the intensity.
   int quarantine_after = 0;
 };
 
@@ -61,11 +62,13 @@ struct supervision_event {
 };
 
 // -- messages a supervisor takes (local ones: they carry functions) ------------------------------------------------------
-struct start_child { child_spec spec; };      ///< -> actor_ref. conflict: the id lives; exhausted: it is quarantined
-struct stop_child { std::string id; };        ///< -> unit. Bounded by the child's stop_deadline. not_found
+// An end is normal if its reason is normal or a requested shutdown; all else (kill, exception, error) is abnormal.
+struct start_child { child_spec spec; };      ///< -> actor_ref. conflict: the id lives; exhausted: it is quarantined;
+                                              ///< unavailable: `start` failed (the child is not kept), or all is stopping
+struct stop_child { std::string id; };        ///< -> done. Within stop_deadline, then killed. not_found; timeout: a handler never ends
 struct list_children {};                      ///< -> std::vector<child_status>
-struct release_quarantine { std::string id; };///< -> unit. A person retries a poison task
-struct stop_all {};                           ///< -> unit. Reverse order, each bounded, then the supervisor ends normally
+struct release_quarantine { std::string id; };///< -> done. A person retries a poison task. not_found
+struct stop_all {};                           ///< -> done. Reverse order, each bounded, then the supervisor ends normally
 
 struct child_status {
   std::string id, state; ///< "running" | "restarting" | "quarantined" | "stopping"
@@ -74,7 +77,9 @@ struct child_status {
 };
 
 /// OTP's supervisor (Armstrong 2003; Erlang's stdlib `supervisor`), which CAF lacks.
-///   SUP-1  Children start in order; a failed start stops those before it in reverse, and the supervisor ends.
+///   SUP-1  Children start in order; a failed start stops those before it in reverse, and the supervisor ends. (In order means
+///          the calls of `start`. A State's constructor runs later, in the child: messages sent to it meanwhile wait, and if
+///          it throws, that is an end like any other.)
 ///   SUP-2  Children stop in reverse order, each within its deadline, then killed; nothing outlives its supervisor.
 ///   SUP-3  More than `intensity` restarts within `period` end the supervisor: the parent decides.
 ///   SUP-4  A restart waits its back-off; a request to a child meanwhile fails at once (the directory has no entry).
