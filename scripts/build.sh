@@ -74,7 +74,10 @@ run_tests() {
   known_preset "$preset"
   announce "$preset" test
   setup "$(cache_set "$preset")"
-  build "$preset"
+  case $filter in
+  test_*) build "$preset" "$filter" ;;
+  *) build "$preset" ;;
+  esac
   results=$root/build/$preset/test-results
   rm -rf "$results"
   mkdir -p "$results"

@@ -39,8 +39,10 @@ def outcomes(junit, folder):
                 problem = problem or "the program failed although none of its cases did"
         elif status == "run":
             yield name, "passed", ""
-        elif status in ("notrun", "disabled"):
-            yield name, "skipped", "CTest did not run it"
+        elif status == "disabled":
+            yield name, "skipped", "disabled in tests/CMakeLists.txt"
+        elif status == "notrun":
+            problem = "CTest could not run it: is it built?"
         else:
             problem = "it crashed or ran out of time before it wrote its results (output above)"
         if problem:
