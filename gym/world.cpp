@@ -48,7 +48,7 @@ std::string world::corpus_jsonl() const {
   for (std::size_t i = 0; i < facts_->documents.size(); ++i) {
     const auto& of = facts_->documents[i];
     add(of.country);
-    // A capital named like a country would take the place of the country's own document in a search.
+    // A capital whose name mentions a country would take the place of that country's document in a search.
     if (facts_->set.countries[i].own_capital) add(of.capital);
     for (const auto& city : of.cities) add(city);
     add(of.code);

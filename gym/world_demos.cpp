@@ -150,7 +150,7 @@ demonstration world::demonstrate(const mixture& mix, random_stream& random) cons
   // -- the question
   script it;
   std::vector<std::vector<question_form>> kinds;
-  while (kinds.empty()) {
+  for (int attempt = 0; kinds.empty() && attempt < 1000; ++attempt) {
     int hops = 1 + static_cast<int>(draw_index({mix.hops.begin(), mix.hops.end()}, random));
     if (bridges) hops = std::max(hops, 2);
     const auto real = fictional ? 0 : one_of(facts_->train, random);
@@ -167,6 +167,8 @@ demonstration world::demonstrate(const mixture& mix, random_stream& random) cons
         return forms[0].asked != relation::code && forms[0].asked != relation::capital_population;
       });
   }
+  if (kinds.empty())
+    kinds = {{{relation::continent, entry_point::name, 0, 0}}}; // a world too small for the mixture
   it.form = one_of(one_of(kinds, random), random);
   it.question = question_text(it.about, it.form);
   it.answer = answer_text(it.about, it.form.asked);
@@ -176,7 +178,7 @@ demonstration world::demonstrate(const mixture& mix, random_stream& random) cons
   // -- what is done about it
   writer out(it.question);
   if (reads) return out.observe(it.observations.back()).answer(it.answer).take();
-  if (bridges) {
+  if (bridges && it.queries.size() > 1) {
     const auto step = 1 + random.below(it.queries.size() - 1);
     return out.observe(it.observations[step - 1]).call(it.queries[step]).take();
   }

@@ -124,6 +124,14 @@ std::int64_t capital_people(const std::string& capital, const std::vector<const 
   return exact ? exact : other;
 }
 
+/// How many of `texts` hold `name` as a run of whole words.
+template <class Texts>
+int containing(const std::string& name, const Texts& texts) {
+  int n = 0;
+  for (const auto& text : texts) n += mentions(text, {name});
+  return n;
+}
+
 std::set<std::string> heldout_names(const std::vector<country_facts>& countries) {
   std::set<std::string> names;
   for (const auto& c : countries) {
@@ -182,8 +190,9 @@ expected<country_set> read_countries(std::string_view countries, std::string_vie
   std::erase_if(
       *raw, [](const raw_country& c) { return std::find(gone.begin(), gone.end(), c.iso) != gone.end(); });
 
-  name_count city_names, capitals, codes, domains;
-  std::set<std::string> country_names;
+  name_count city_names, capitals, domains;
+  std::set<std::string> country_names, landmarks; // landmarks: countries and capitals
+  std::multiset<std::string> code_words;
   std::map<std::string, std::vector<const raw_city*>> by_country;
   for (const auto& city : *raw_cities) {
     by_country[city.country].push_back(&city);
@@ -195,8 +204,10 @@ expected<country_set> read_countries(std::string_view countries, std::string_vie
   for (const auto& c : *raw) {
     country_names.insert(plain_words(c.name));
     ++capitals[plain_words(c.capital)];
-    ++codes[c.phone];
+    code_words.insert(plain_words(c.phone));
     ++domains[c.domain];
+    landmarks.insert(plain_words(c.name));
+    landmarks.insert(plain_words(c.capital));
   }
 
   country_set out;
@@ -211,14 +222,15 @@ expected<country_set> read_countries(std::string_view countries, std::string_vie
                           !c.currency.empty() && !made.code.empty() && c.domain.size() > 1;
     if (!complete || c.population < fewest_people || made.capital.population < fewest_people) continue;
     made.heldout = uniform_at(derive_seed(options.seed, "heldout:" + c.iso), 0, 0) < options.heldout_share;
-    made.own_capital =
-        capitals[plain_words(c.capital)] == 1 && !country_names.contains(plain_words(c.capital));
-    made.own_code = codes[c.phone] == 1 && c.phone.find(' ') == std::string::npos;
+    made.own_name = containing(plain_words(c.name), country_names) == 1;
+    made.own_capital = capitals[plain_words(c.capital)] == 1 && !mentions(c.capital, country_names);
+    made.own_code =
+        containing(plain_words(c.phone), code_words) == 1 && c.phone.find(' ') == std::string::npos;
     made.own_domain = domains[c.domain] == 1;
     for (const auto* city : own_cities) {
       const auto words = plain_words(city->at.name);
-      if (easy_name(city->at.name) && city_names[words] == 1 && !capitals.contains(words) &&
-          !country_names.contains(words) && city->at.population >= fewest_people)
+      if (easy_name(city->at.name) && city_names[words] == 1 && city->at.population >= fewest_people &&
+          !mentions(words, landmarks))
         made.cities.push_back(city->at);
     }
     std::sort(made.cities.begin(), made.cities.end(), [](const place& a, const place& b) {

