@@ -1,0 +1,53 @@
+#pragma once
+
+#include "actors/context.hpp"
+
+namespace troupe {
+
+/// Runs in the actor that asked for it, after a pause. Every actor that uses ask_named has `resume_handler()` in its behavior.
+struct resume_later {
+  std::function<void()> run;
+};
+inline auto resume_handler() {
+  return [](const resume_later& later) { later.run(); };
+}
+
+/// A request to whoever holds a name. A dead holder is not the end: the name is looked up again every 20 ms until `patience` is
+/// over, so that a restart of the peer is only a delay. Any other error goes to `bad` at once. The message must be safe to repeat
+/// (all of ours are: idempotent by key).
+template <class Message, class Ok, class Bad>
+void ask_named(self_ptr self, const context_ptr& ctx, const std::string& name, duration patience, Message message, Ok ok,
+               Bad bad) {
+  const auto start = self->clock().now().time_since_epoch();
+  // One copy of the callbacks, shared by all tries.
+  struct attempt : std::enable_shared_from_this<attempt> {
+    self_ptr self;
+    context_ptr ctx;
+    std::string name;
+    duration end;
+    Message message;
+    Ok ok;
+    Bad bad;
+    attempt(self_ptr s, context_ptr c, std::string n, duration e, Message m, Ok o, Bad b)
+      : self(s), ctx(std::move(c)), name(std::move(n)), end(e), message(std::move(m)), ok(std::move(o)), bad(std::move(b)) {}
+    void go() {
+      auto me = this->shared_from_this();
+      const auto left = end - duration(self->clock().now().time_since_epoch());
+      if (left <= duration(0)) return bad(error{errc::timeout, "no answer from " + name + " before the deadline"});
+      ask(self, ctx->names->find(name), left, message, ok, [me](error why) {
+        if (why.code != errc::unavailable) return me->bad(std::move(why));
+        send_later(me->self, std::chrono::milliseconds(20), resume_later{[me] { me->go(); }});
+      });
+    }
+  };
+  std::make_shared<attempt>(self, ctx, name, duration(start) + patience, std::move(message), std::move(ok), std::move(bad))->go();
+}
+
+/// Ends the calling actor with this error as its reason: its supervisor decides what follows.
+[[noreturn]] inline void give_up(const std::string& doing, const error& why) {
+  throw std::runtime_error(doing + ": " + to_string(why));
+}
+
+} // namespace troupe
+
+TROUPE_LOCAL_TYPE(troupe::resume_later)

@@ -1,0 +1,93 @@
+#pragma once
+
+#include "actors/messages.hpp"
+#include "actors/run_config.hpp"
+#include "gpu/checkpoint.hpp"
+#include "gym/task_order.hpp"
+#include "runtime/directory.hpp"
+#include "runtime/supervisor.hpp"
+#include "tools/tool.hpp"
+#include <mutex>
+
+namespace troupe {
+
+/// The weights that rollouts use now: written by the learner, read by an engine that starts (again). Thread-safe.
+class weight_board {
+public:
+  struct entry {
+    weights_ptr weights; ///< null before the first publication
+    std::uint64_t version = 0;
+  };
+  entry current() const {
+    std::scoped_lock lock(mutex_);
+    return entry_;
+  }
+  void publish(weights_ptr weights, std::uint64_t version) {
+    std::scoped_lock lock(mutex_);
+    entry_ = {std::move(weights), version};
+  }
+
+private:
+  mutable std::mutex mutex_;
+  entry entry_;
+};
+
+/// What a run is made of that a simulation replaces: everything that computes with tensors or touches a disk.
+struct run_parts {
+  std::function<expected<std::unique_ptr<engine_core>>()> make_engine;
+  std::function<expected<std::unique_ptr<learner>>(const model_weights& start)> make_learner;
+  std::function<expected<std::unique_ptr<event_store>>()> open_store;
+  std::function<expected<void>(const checkpoint&)> save_checkpoint;
+  std::function<expected<checkpoint>()> load_checkpoint; ///< the newest good one; not_found: none
+  /// The warm-up's weights from an earlier run with the same inputs, and where to leave them. May be empty functions.
+  std::function<std::optional<model_weights>()> load_warmup;
+  std::function<expected<void>(const model_weights&)> save_warmup;
+};
+
+/// What every actor of a run shares and none changes. Made once, before the first actor.
+struct run_context {
+  run_config config;
+  std::filesystem::path folder;
+  run_parts parts;
+
+  trajectory_rules rules;
+  tool_set tools;
+  std::vector<task> train, heldout;
+  /// The warm-up batch of a step: a pure function of the seed and the step.
+  std::function<std::vector<sft_sample>(std::int64_t step)> warmup_batch;
+  /// Curated samples for the PTX term of a step; empty where the weight is 0.
+  std::function<std::vector<sft_sample>(std::uint64_t step)> ptx_batch;
+
+  directory_ptr names = std::make_shared<directory>();
+  std::shared_ptr<weight_board> board = std::make_shared<weight_board>();
+  std::shared_ptr<std::atomic<std::uint64_t>> restarts = std::make_shared<std::atomic<std::uint64_t>>(0);
+  /// Whether training rollouts may start: the experiment's wish, kept here so that a restarted manager knows it.
+  std::shared_ptr<std::atomic<bool>> admission = std::make_shared<std::atomic<bool>>(false);
+  const clock* time = nullptr;
+  thread_policy threads;
+  /// Every metric record as it happens: the live view.
+  std::function<void(const json::object&)> on_record;
+  /// The run has ended: empty, or why it could not go on.
+  std::function<void(std::optional<error>)> on_end;
+
+  std::uint64_t seed_for(std::string_view what) const {
+    return derive_seed(static_cast<std::uint64_t>(config.seed), what);
+  }
+  /// The task of the n-th training group: every epoch is a fresh permutation of the training tasks (gym/task_order.hpp).
+  const task& train_task(std::uint64_t group) const {
+    std::scoped_lock lock(order_mutex);
+    return train[order[group]];
+  }
+  task_order order{1, 0};
+  mutable std::mutex order_mutex; ///< task_order keeps the last epoch it was asked for
+};
+using context_ptr = std::shared_ptr<const run_context>;
+
+// -- names in the directory
+namespace names {
+inline const std::string store = "store", engine = "engine", judge = "judge", tools = "tools", rollouts = "rollouts",
+                         manager = "manager", replay = "replay", learner = "learner", evaluator = "evaluator",
+                         recorder = "recorder", experiment = "experiment", control = "control";
+}
+
+} // namespace troupe

@@ -1,0 +1,258 @@
+#include "actors/learner/learner_actor.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace troupe {
+
+learner_actor::learner_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_(std::move(ctx)) {
+  const auto shape = ctx_->config.model_shape(ctx_->rules.words->vocab_size());
+  auto stored = ctx_->parts.load_checkpoint();
+  if (!stored && stored.error().code != errc::not_found) give_up("loading the checkpoint", stored.error());
+  auto start = stored ? stored->weights : initial_weights(shape, ctx_->seed_for("weights"));
+  if (!(start.config == shape))
+    give_up("loading the checkpoint", {errc::conflict, "its model has another shape than the configuration asks for"});
+  auto made = ctx_->parts.make_learner(start);
+  if (!made) give_up("starting the learner", made.error());
+  model_ = std::move(*made);
+  if (!stored) return;
+  if (auto ok = model_->restore(stored->weights, stored->optimizer ? &*stored->optimizer : nullptr); !ok)
+    give_up("restoring the checkpoint", ok.error());
+  has_checkpoint_ = true;
+  version_ = stored->version;
+  last_extra_ = std::move(stored->extra);
+}
+
+behavior learner_actor::make_behavior() {
+  read_ledger(
+    self_, ctx_, [this](const ledger& book) { reconcile(book); },
+    [](const error& why) { give_up("reading the ledger", why); });
+  return {
+    [this](const warm_up&) -> result<done> {
+      reply<done> answer(self_);
+      auto promise = answer.promise();
+      if (ready_ && has_checkpoint_) { // an earlier life, or an earlier process, did it
+        answer.deliver(done{});
+        return promise;
+      }
+      warm_up_asker_.emplace(std::move(answer));
+      if (ready_ && !std::exchange(warming_, true)) self_->send(self_, warm_up_step{});
+      return promise;
+    },
+    [this](const warm_up_step&) { warm_up_some(); },
+    [this](const train_step& ask) -> result<step_report> {
+      reply<step_report> answer(self_);
+      auto promise = answer.promise();
+      if (!ready_) {
+        answer.fail({errc::unavailable, "the learner is reading its ledger"});
+      } else if (ask.step + 1 == version_ && !busy_step_) { // LEARN-4
+        step_asker_.emplace(std::move(answer));
+        report_step();
+      } else if (ask.step != version_) {
+        answer.fail({errc::conflict, "asked for step " + std::to_string(ask.step) + ", but the weights have version " +
+                                       std::to_string(version_)});
+      } else {
+        step_asker_.emplace(std::move(answer));
+        if (!busy_step_) ask_batch(ask.step);
+      }
+      return promise;
+    },
+    resume_handler(),
+  };
+}
+
+// -- start ---------------------------------------------------------------------------------------------------------------------
+
+void learner_actor::reconcile(const ledger& book) {
+  lineage_ = book.lineage;
+  auto go = [this] {
+    ready_ = true;
+    if (warm_up_asker_ && has_checkpoint_) {
+      warm_up_asker_->deliver(done{});
+      warm_up_asker_.reset();
+    } else if (warm_up_asker_ && !std::exchange(warming_, true)) {
+      self_->send(self_, warm_up_step{});
+    }
+  };
+  if (!has_checkpoint_) return go();
+  auto publish_then_go = [this, go] { publish(go); };
+  if (book.steps > version_) { // the store is ahead of the newest good checkpoint: what those steps consumed is pending again
+    lineage_ = book.lineage + 1;
+    ask_named(
+      self_, ctx_, names::store, std::chrono::seconds(60), append_records{{rollback_record(version_, book.lineage)}},
+      [publish_then_go](const std::vector<append_outcome>&) { publish_then_go(); },
+      [](const error& why) { give_up("committing a rollback", why); });
+  } else if (book.steps < version_) { // died between checkpoint and record: the manifest decides (LEARN-1)
+    auto consumption = last_extra_.contains("consumed") ? last_extra_["consumed"].as_object() : json::object{};
+    ask_named(
+      self_, ctx_, names::store, std::chrono::seconds(60),
+      append_records{{consumption_record(version_ - 1, lineage_, consumption)}},
+      [publish_then_go](const std::vector<append_outcome>&) { publish_then_go(); },
+      [](const error& why) { give_up("committing a consumption", why); });
+  } else {
+    publish_then_go();
+  }
+}
+
+// -- warm-up -------------------------------------------------------------------------------------------------------------------
+
+double learner_actor::warm_up_rate(std::int64_t step) const {
+  const auto& w = ctx_->config.warmup;
+  const double ramp = std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(std::max<std::int64_t>(1, w.lr_warmup_steps)));
+  const double progress = static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, w.steps));
+  return w.learning_rate * ramp * (1.0 - (1.0 - w.lr_final_share) * progress);
+}
+
+void learner_actor::warm_up_some() {
+  const auto& w = ctx_->config.warmup;
+  if (warm_up_step_ == 0 && ctx_->parts.load_warmup) {
+    if (auto cached = ctx_->parts.load_warmup()) {
+      if (auto ok = model_->restore(*cached, nullptr); !ok) give_up("restoring the cached warm-up", ok.error());
+      tell(self_, ctx_->names->find(names::recorder),
+           metric_record{{{"kind", "message"}, {"level", "info"}, {"text", "warm-up: taken from the cache, its inputs have not changed"}}});
+      return finish_warm_up();
+    }
+  }
+  if (!w.enabled || warm_up_step_ >= w.steps) {
+    if (w.enabled && ctx_->parts.save_warmup)
+      if (auto ok = ctx_->parts.save_warmup(*model_->snapshot()); !ok)
+        tell(self_, ctx_->names->find(names::recorder),
+             metric_record{{{"kind", "message"}, {"level", "warning"}, {"text", "the warm-up could not be cached: " + ok.error().message}}});
+    return finish_warm_up();
+  }
+  const auto start = ctx_->time->now();
+  auto stats = model_->sft_step(ctx_->warmup_batch(warm_up_step_), warm_up_rate(warm_up_step_));
+  if (!stats) give_up("a warm-up step", stats.error());
+  ++warm_up_step_;
+  warm_up_tokens_ += static_cast<double>(stats->tokens);
+  warm_up_seconds_ += seconds(ctx_->time->now() - start);
+  last_loss_ = last_loss_ == 0 ? stats->loss : 0.95 * last_loss_ + 0.05 * stats->loss;
+  if (const auto now = ctx_->time->now(); now - warm_up_told_ >= std::chrono::seconds(1) || warm_up_step_ == w.steps) {
+    warm_up_told_ = now;
+    const double each = warm_up_seconds_ / static_cast<double>(warm_up_step_);
+    tell(self_, ctx_->names->find(names::recorder),
+         metric_record{{{"kind", "warmup"}, {"step", warm_up_step_}, {"steps", w.steps}, {"loss", last_loss_},
+                        {"tokens_per_second", warm_up_tokens_ / std::max(1e-9, warm_up_seconds_)},
+                        {"learning_rate", warm_up_rate(warm_up_step_)},
+                        {"eta_seconds", each * static_cast<double>(w.steps - warm_up_step_)}}});
+  }
+  self_->send(self_, warm_up_step{}); // other messages (a stop) get their turn between two steps
+}
+
+void learner_actor::finish_warm_up() {
+  warming_ = false;
+  model_->reset_optimizer();
+  version_ = 0;
+  save(false, {});
+  publish([this] {
+    if (warm_up_asker_) warm_up_asker_->deliver(done{});
+    warm_up_asker_.reset();
+  });
+}
+
+// -- training ------------------------------------------------------------------------------------------------------------------
+
+double learner_actor::learning_rate(std::uint64_t step) const {
+  const auto& rl = ctx_->config.rl;
+  const double ramp = std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(std::max<std::int64_t>(1, rl.lr_warmup_steps)));
+  const double progress = static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, rl.steps));
+  return rl.learning_rate * ramp * (1.0 - (1.0 - rl.lr_final_share) * progress);
+}
+
+void learner_actor::ask_batch(std::uint64_t step) {
+  busy_step_ = step;
+  ask_named(
+    self_, ctx_, names::replay, std::chrono::seconds(30), next_batch{step},
+    [this](const batch_ptr& what) { train(what); },
+    [this, step](const error& why) {
+      if (why.code != errc::timeout) give_up("asking for a batch", why);
+      ask_batch(step); // slow rollouts are no failure of the learner
+    });
+}
+
+void learner_actor::train(const batch_ptr& what) {
+  if (busy_step_ != what->step || what->step != version_) return; // the answer of an older question
+  const auto eta = ctx_->config.rl.mode == "sync" ? 0 : static_cast<std::uint64_t>(ctx_->config.rl.eta);
+  for (const auto& sample : what->samples)
+    for (std::size_t i = 0; i < sample.tokens.size(); ++i)
+      if (sample.mask[i] && sample.versions[i] + eta < version_) // LEARN-3
+        give_up("training", {errc::conflict, sample.id + " holds a token of version " + std::to_string(sample.versions[i]) +
+                                               " at version " + std::to_string(version_)});
+  const auto start = ctx_->time->now();
+  learn_stats stats;
+  if (!what->samples.empty()) {
+    const auto ptx = ctx_->ptx_batch ? ctx_->ptx_batch(version_) : std::vector<sft_sample>{};
+    auto done_step = model_->rl_step(what->samples, ptx, ctx_->config.rl_shape(learning_rate(version_)), version_);
+    if (!done_step) give_up("an optimizer step", done_step.error());
+    stats = *done_step;
+  }
+  busy_seconds_ += seconds(ctx_->time->now() - start);
+  ++version_;
+  last_batch_ = what;
+  json::object record = what->statistics;
+  record["kind"] = "step";
+  record["step"] = version_;
+  record["steps"] = ctx_->config.rl.steps;
+  record["version"] = version_;
+  record["loss"] = stats.loss;
+  record["grad_norm"] = stats.grad_norm;
+  record["entropy"] = stats.entropy;
+  record["kl"] = stats.kl;
+  record["clip_fraction"] = stats.clip_fraction;
+  record["max_logprob_gap"] = stats.max_logprob_gap;
+  record["learning_rate"] = learning_rate(version_ - 1);
+  record["learner_tokens_per_second"] = stats.seconds > 0 ? static_cast<double>(stats.tokens) / stats.seconds : 0.0;
+  record["learner_busy_seconds"] = busy_seconds_;
+  auto consumption = consumption_of(*what);
+  last_extra_ = json::object{{"consumed", consumption}, {"report", std::move(record)}};
+  const auto& every = ctx_->config.checkpoint.every;
+  if (version_ % static_cast<std::uint64_t>(every) == 0 || version_ == static_cast<std::uint64_t>(ctx_->config.rl.steps))
+    save(true, last_extra_);
+  ask_named(
+    self_, ctx_, names::store, std::chrono::seconds(60),
+    append_records{{consumption_record(version_ - 1, lineage_, consumption)}},
+    [this](const std::vector<append_outcome>&) {
+      tell(self_, ctx_->names->find(names::replay), batch_consumed{last_batch_});
+      publish([this] {
+        busy_step_.reset();
+        report_step();
+      });
+    },
+    [](const error& why) { give_up("committing a consumption", why); });
+}
+
+void learner_actor::save(bool with_optimizer, json::object extra) {
+  checkpoint what;
+  what.step = what.version = version_;
+  what.weights = *model_->snapshot();
+  if (with_optimizer) what.optimizer = model_->optimizer_state();
+  what.extra = std::move(extra);
+  if (auto ok = ctx_->parts.save_checkpoint(what); !ok) give_up("writing a checkpoint", ok.error());
+  has_checkpoint_ = true;
+}
+
+void learner_actor::publish(std::function<void()> then) {
+  auto weights = model_->snapshot();
+  ctx_->board->publish(weights, version_);
+  auto told = [this, then] { // LEARN-2
+    tell(self_, ctx_->names->find(names::manager), version_published{version_});
+    then();
+  };
+  ask_named(
+    self_, ctx_, names::engine, std::chrono::seconds(60), new_weights{weights, version_},
+    [told](const done&) { told(); },
+    [](const error& why) { give_up("publishing weights", why); });
+}
+
+void learner_actor::report_step() {
+  if (!step_asker_) return;
+  step_report report;
+  report.step = version_ - 1;
+  report.version = version_;
+  if (last_extra_.contains("report")) report.record = last_extra_["report"].as_object();
+  step_asker_->deliver(std::move(report));
+  step_asker_.reset();
+}
+
+} // namespace troupe

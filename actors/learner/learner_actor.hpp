@@ -1,0 +1,62 @@
+#pragma once
+
+#include "actors/ledger.hpp"
+
+namespace troupe {
+
+/// Owns the policy's weights, its optimizer and the checkpoints. On a thread of its own: its handlers compute for seconds.
+///
+/// | in         | out                                                                                           |
+/// | warm_up    | done, when version 0 is durable and published                                                 |
+/// | train_step | step_report, when version step+1 is durable and published                                     |
+/// tells: metric_record to the recorder (warm-up progress); version_published to the manager; batch_consumed to replay.
+///
+/// | backpressure: loop | consumes     | waits for             | unblocked by      |
+/// | train_step         | whole groups | the batch of the step | the replay buffer |
+/// | warm_up            | scripted demonstrations | -          | -                 |
+///
+///   LEARN-1  Order of a step: train, checkpoint (weights, optimizer, what was consumed, in one manifest), consumption record,
+///            publication. Whatever dies in between, a batch counts once: the manifest decides.
+///   LEARN-2  The engine has the new weights before the manager hears of the new version.
+///   LEARN-3  A batch with a token older than eta is refused.
+///   LEARN-4  A repeated train_step of a finished step is answered from the checkpoint, not trained again.
+class learner_actor {
+public:
+  static constexpr const char* name = "learner";
+  learner_actor(self_ptr self, context_ptr ctx);
+  behavior make_behavior();
+
+private:
+  // -- start
+  void reconcile(const ledger& book);
+  // -- warm-up
+  void warm_up_some();
+  void finish_warm_up();
+  // -- training
+  void ask_batch(std::uint64_t step);
+  void train(const batch_ptr& what);
+  void publish(std::function<void()> then);
+  void report_step();
+  double learning_rate(std::uint64_t step) const;
+  double warm_up_rate(std::int64_t step) const;
+  void save(bool with_optimizer, json::object extra);
+
+  self_ptr self_;
+  context_ptr ctx_;
+  std::unique_ptr<learner> model_;
+  std::uint64_t version_ = 0; ///< = optimizer steps (batches) taken
+  bool has_checkpoint_ = false, ready_ = false;
+  json::object last_extra_;   ///< of the newest checkpoint: consumption and report of its step
+  batch_ptr last_batch_;
+  std::uint64_t lineage_ = 0;
+  std::optional<reply<done>> warm_up_asker_;
+  std::optional<reply<step_report>> step_asker_;
+  std::optional<std::uint64_t> busy_step_;
+  std::int64_t warm_up_step_ = 0;
+  bool warming_ = false;
+  double warm_up_tokens_ = 0, warm_up_seconds_ = 0, last_loss_ = 0;
+  duration warm_up_told_{};
+  double busy_seconds_ = 0;
+};
+
+} // namespace troupe

@@ -1,0 +1,159 @@
+#pragma once
+
+#include "actors/trajectory.hpp"
+#include "runtime/message_types.hpp"
+
+/// Every message between Troupe's actors, in the order of a task's path. Those that carry shared immutable objects stay inside a
+/// process; bulk data (weights, samples) is shared by pointer, never copied into a message.
+namespace troupe {
+
+// -- rollout manager -----------------------------------------------------------------------------------------------------
+/// A rollout to run. What is in it is enough to start it again from nothing but the store.
+struct rollout_job {
+  rollout_key key;
+  task what;
+  sampling_params sampling;
+  std::string report_to; ///< directory name that takes the finished rollout: "replay" or "evaluator"
+};
+struct admit_more {};                          ///< manager to itself: look whether there is room
+struct version_published { std::uint64_t version = 0; }; ///< learner -> manager: version+1 batches may be in flight
+struct set_admission { bool open = true; };    ///< experiment -> manager: pause, resume, drain. -> done
+struct groups_retired { std::uint64_t count = 0; };  ///< replay -> manager: stale groups, to be replaced
+struct recover_rollouts {};                     ///< replay -> manager: start every open group's rollouts (again)
+struct rollout_ended { rollout_key key; };     ///< rollout -> manager: its slot is free
+struct manager_status_request {};              ///< -> manager_status
+struct manager_status {
+  std::uint64_t admitted_groups = 0, running = 0, version = 0;
+};
+
+// -- engine --------------------------------------------------------------------------------------------------------------
+struct generate { generate_request request; };  ///< -> generated
+struct forget_sequence { std::uint64_t sequence = 0; };
+struct new_weights { weights_ptr weights; std::uint64_t version = 0; }; ///< -> done, when the next step will use them
+struct engine_step {};                          ///< engine to itself
+struct engine_status_request {};                ///< -> engine_status
+struct engine_status {
+  engine_stats core;
+  double busy_seconds = 0, alive_seconds = 0;
+};
+
+// -- tool call -----------------------------------------------------------------------------------------------------------
+struct run_tool {};                             ///< tool call to itself
+struct tool_finished {
+  std::uint64_t turn = 0;
+  std::size_t call = 0;
+  observation result;
+};
+
+// -- rollout to itself ---------------------------------------------------------------------------------------------------
+struct advance {};
+struct tool_deadline { std::uint64_t turn = 0; };
+
+// -- judge ---------------------------------------------------------------------------------------------------------------
+struct judge_request { std::shared_ptr<const episode> finished; }; ///< -> verdict
+
+// -- finished rollouts ---------------------------------------------------------------------------------------------------
+using trajectory_ptr = std::shared_ptr<const trajectory>;
+struct rollout_finished { trajectory_ptr what; };      ///< rollout -> replay or evaluator, after the verdict is durable
+struct rollout_failed {                                ///< no verdict: never a reward
+  rollout_key key;
+  error reason;
+};
+
+// -- replay buffer -------------------------------------------------------------------------------------------------------
+struct group_admitted { std::uint64_t group = 0; std::uint64_t version = 0; }; ///< manager -> replay, after the record is durable
+struct next_batch { std::uint64_t step = 0; };         ///< learner -> replay: version == step. -> batch_ptr
+/// What one optimizer step sees: whole groups, in admission order.
+struct batch {
+  std::uint64_t step = 0;
+  std::vector<std::uint64_t> groups;
+  std::vector<rl_sample> samples;                      ///< those with a gradient, baseline set
+  std::vector<std::pair<std::string, std::string>> retired; ///< (rollout, reason) of the groups' other rollouts
+  json::object statistics;                             ///< rewards, turns, staleness: for the step's metric record
+};
+using batch_ptr = std::shared_ptr<const batch>;
+struct batch_consumed { batch_ptr what; };             ///< learner -> replay: its consumption is durable
+struct balance_request {};                             ///< -> balance
+/// Conservation: accepted = trained + pending + parked + retired, in rollouts, at any moment.
+struct balance {
+  std::uint64_t accepted = 0, trained = 0, pending = 0, parked = 0;
+  std::map<std::string, std::uint64_t> retired; ///< by reason
+  std::uint64_t retired_total() const {
+    std::uint64_t n = 0;
+    for (const auto& [reason, count] : retired) n += count;
+    return n;
+  }
+  bool holds() const { return accepted == trained + pending + parked + retired_total(); }
+};
+
+// -- learner -------------------------------------------------------------------------------------------------------------
+struct warm_up {};                             ///< experiment -> learner. -> done, when the warm-up's weights are published
+struct warm_up_step {};                        ///< learner to itself
+struct train_step { std::uint64_t step = 0; }; ///< experiment -> learner: step N makes version N+1. -> step_report
+struct step_report {
+  std::uint64_t step = 0, version = 0;
+  json::object record;                         ///< the step's metric record, without the engine's part
+};
+
+// -- evaluator -----------------------------------------------------------------------------------------------------------
+struct evaluate {                              ///< experiment -> evaluator. -> metric_record
+  std::string when;                            ///< "before" | "curve" | "after"
+  std::uint64_t round = 0;                     ///< unique: repeated, it is the same evaluation
+  std::uint64_t step = 0;
+  std::string sampling;                        ///< "t1" | "greedy"
+  int questions = 0, samples = 1;
+};
+struct metric_record { json::object body; };   ///< -> recorder; and reply of evaluate
+
+// -- experiment ----------------------------------------------------------------------------------------------------------
+struct begin {};                               ///< starts (or goes on with) the run
+struct pause_run {};                           ///< -> done
+struct resume_run {};                          ///< -> done
+struct stop_run { std::string why; };          ///< -> done: ends after what is in progress is durable
+struct experiment_status_request {};           ///< -> metric_record: state, progress, balance
+struct tick {};                                ///< any actor to itself, periodically
+
+} // namespace troupe
+
+TROUPE_LOCAL_TYPE(troupe::rollout_job)
+TROUPE_LOCAL_TYPE(troupe::admit_more)
+TROUPE_LOCAL_TYPE(troupe::version_published)
+TROUPE_LOCAL_TYPE(troupe::set_admission)
+TROUPE_LOCAL_TYPE(troupe::groups_retired)
+TROUPE_LOCAL_TYPE(troupe::recover_rollouts)
+TROUPE_LOCAL_TYPE(troupe::rollout_ended)
+TROUPE_LOCAL_TYPE(troupe::manager_status_request)
+TROUPE_LOCAL_TYPE(troupe::manager_status)
+TROUPE_LOCAL_TYPE(troupe::generate)
+TROUPE_LOCAL_TYPE(troupe::generated)
+TROUPE_LOCAL_TYPE(troupe::forget_sequence)
+TROUPE_LOCAL_TYPE(troupe::new_weights)
+TROUPE_LOCAL_TYPE(troupe::engine_step)
+TROUPE_LOCAL_TYPE(troupe::engine_status_request)
+TROUPE_LOCAL_TYPE(troupe::engine_status)
+TROUPE_LOCAL_TYPE(troupe::run_tool)
+TROUPE_LOCAL_TYPE(troupe::tool_finished)
+TROUPE_LOCAL_TYPE(troupe::advance)
+TROUPE_LOCAL_TYPE(troupe::tool_deadline)
+TROUPE_LOCAL_TYPE(troupe::judge_request)
+TROUPE_LOCAL_TYPE(troupe::verdict)
+TROUPE_LOCAL_TYPE(troupe::rollout_finished)
+TROUPE_LOCAL_TYPE(troupe::rollout_failed)
+TROUPE_LOCAL_TYPE(troupe::group_admitted)
+TROUPE_LOCAL_TYPE(troupe::next_batch)
+TROUPE_LOCAL_TYPE(troupe::batch_consumed)
+TROUPE_LOCAL_TYPE(troupe::batch_ptr)
+TROUPE_LOCAL_TYPE(troupe::balance_request)
+TROUPE_LOCAL_TYPE(troupe::balance)
+TROUPE_LOCAL_TYPE(troupe::warm_up)
+TROUPE_LOCAL_TYPE(troupe::warm_up_step)
+TROUPE_LOCAL_TYPE(troupe::train_step)
+TROUPE_LOCAL_TYPE(troupe::step_report)
+TROUPE_LOCAL_TYPE(troupe::evaluate)
+TROUPE_LOCAL_TYPE(troupe::metric_record)
+TROUPE_LOCAL_TYPE(troupe::begin)
+TROUPE_LOCAL_TYPE(troupe::pause_run)
+TROUPE_LOCAL_TYPE(troupe::resume_run)
+TROUPE_LOCAL_TYPE(troupe::stop_run)
+TROUPE_LOCAL_TYPE(troupe::experiment_status_request)
+TROUPE_LOCAL_TYPE(troupe::tick)

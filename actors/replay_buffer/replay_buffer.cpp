@@ -1,0 +1,229 @@
+#include "actors/replay_buffer/replay_buffer.hpp"
+
+#include "gpu/advantage.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace troupe {
+
+behavior replay_buffer::make_behavior() {
+  recover();
+  return {
+    [this](const group_admitted& news) {
+      if (news.group < next_group_) return; // known from the ledger
+      next_group_ = news.group + 1;
+      groups_[news.group].version = news.version;
+      accepted_ += static_cast<std::uint64_t>(ctx_->config.rl.group_size);
+    },
+    [this](const rollout_finished& end) {
+      auto found = groups_.find(end.what->key().group);
+      if (found == groups_.end()) return; // consumed already: a rollout that reported again
+      found->second.finished.emplace(end.what->key().attempt, end.what);
+      try_batch();
+    },
+    [this](const rollout_failed& end) {
+      json::object body{{"code", to_string(end.reason.code)}, {"message", end.reason.message}};
+      ask_named(
+        self_, ctx_, names::store, std::chrono::seconds(60),
+        append_records{{{stream_of(end.key), "failed", "failed/" + end.key.text(), json::dump(body)}}},
+        [](const std::vector<append_outcome>&) {}, [](const error&) {}); // conflict: the rollout committed it itself
+      auto found = groups_.find(end.key.group);
+      if (found == groups_.end() || found->second.finished.contains(end.key.attempt)) return;
+      found->second.failed.emplace(end.key.attempt, end.reason);
+      try_batch();
+    },
+    [this](const next_batch& ask) -> result<batch_ptr> {
+      reply<batch_ptr> answer(self_);
+      auto promise = answer.promise();
+      wanted_step_ = ask.step;
+      askers_.push_back(std::move(answer));
+      if (ready_ && ask.step < steps_) { // the learner went back to an older checkpoint: so do the books
+        groups_.clear();
+        current_.reset();
+        recover();
+      }
+      try_batch();
+      return promise;
+    },
+    [this](const batch_consumed& news) {
+      if (ready_) consumed(*news.what);
+      else late_.push_back(news.what); // the ledger we are reading may be older
+    },
+    [this](const balance_request&) {
+      balance sheet;
+      sheet.accepted = accepted_;
+      sheet.trained = trained_;
+      sheet.retired = retired_;
+      sheet.pending = groups_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
+      return sheet;
+    },
+    resume_handler(),
+  };
+}
+
+void replay_buffer::recover() {
+  ready_ = false;
+  read_ledger(
+    self_, ctx_,
+    [this](const ledger& book) {
+      const auto size = static_cast<std::uint64_t>(ctx_->config.rl.group_size);
+      // What arrived while we were reading stays: the ledger can only be older.
+      for (auto group : book.open_groups) groups_[group].version = book.group_versions.at(group);
+      next_group_ = std::max(next_group_, book.admitted);
+      accepted_ = next_group_ * size;
+      trained_ = book.trained;
+      retired_ = book.retired;
+      steps_ = book.steps;
+      ready_ = true;
+      for (const auto& what : std::exchange(late_, {})) consumed(*what);
+      if (!book.open_groups.empty()) tell(self_, ctx_->names->find(names::manager), recover_rollouts{});
+      try_batch();
+    },
+    [](const error& why) { give_up("reading the ledger", why); });
+}
+
+std::uint64_t replay_buffer::eta() const {
+  return ctx_->config.rl.mode == "sync" ? 0 : static_cast<std::uint64_t>(ctx_->config.rl.eta);
+}
+
+bool replay_buffer::complete(const group_state& group) const {
+  return group.finished.size() + group.failed.size() == static_cast<std::size_t>(ctx_->config.rl.group_size);
+}
+
+void replay_buffer::try_batch() {
+  if (!ready_ || askers_.empty()) return;
+  if (current_ && current_->step != wanted_step_) consumed(*current_); // the learner asks for the next: this one is durable
+  if (!current_) {
+    auto groups = choose_groups();
+    if (!groups) return;
+    current_ = make_batch(*groups);
+  }
+  auto askers = std::exchange(askers_, {});
+  for (auto& asker : askers) asker.deliver(current_);
+}
+
+std::optional<std::vector<std::uint64_t>> replay_buffer::choose_groups() {
+  const auto size = static_cast<std::size_t>(ctx_->config.rl.groups_per_step);
+  std::vector<std::uint64_t> urgent, others, stale;
+  for (const auto& [id, group] : groups_) {
+    if (complete(group)) {
+      std::uint64_t oldest = wanted_step_;
+      for (const auto& [attempt, t] : group.finished) oldest = std::min(oldest, t->oldest_version());
+      if (oldest + eta() < wanted_step_) {
+        stale.push_back(id);
+        continue;
+      }
+    }
+    (group.version + eta() <= wanted_step_ ? urgent : others).push_back(id); // REP-1
+  }
+  for (auto id : stale) retire_stale(id);
+  std::vector<std::uint64_t> chosen;
+  for (auto id : urgent) {
+    if (!complete(groups_.at(id))) return std::nullopt;
+    if (chosen.size() < size) chosen.push_back(id);
+  }
+  for (auto id : others)
+    if (chosen.size() < size && complete(groups_.at(id))) chosen.push_back(id);
+  if (chosen.size() < size) return std::nullopt;
+  std::sort(chosen.begin(), chosen.end());
+  return chosen;
+}
+
+void replay_buffer::retire_stale(std::uint64_t group) {
+  const int rollouts = static_cast<int>(ctx_->config.rl.group_size);
+  groups_.erase(group);
+  retired_["stale"] += static_cast<std::uint64_t>(rollouts);
+  ask_named(
+    self_, ctx_, names::store, std::chrono::seconds(60), append_records{{group_retired_record(group, "stale", rollouts)}},
+    [this](const std::vector<append_outcome>&) { tell(self_, ctx_->names->find(names::manager), groups_retired{1}); },
+    [](const error& why) { give_up("committing a retirement", why); });
+}
+
+batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) const {
+  const auto& rl = ctx_->config.rl;
+  auto out = std::make_shared<batch>();
+  out->step = wanted_step_;
+  out->groups = groups;
+  double reward_sum = 0, turns = 0, calls = 0, staleness_sum = 0, length = 0;
+  std::uint64_t n = 0, correct = 0, malformed = 0, skipped = 0, dropped = 0, tokens = 0, staleness_max = 0;
+  json::object errors;
+  for (auto id : groups) {
+    const auto& group = groups_.at(id);
+    for (const auto& [attempt, why] : group.failed)
+      out->retired.emplace_back(rollout_key{purpose::train, id, attempt}.text(),
+                                why.code == errc::exhausted ? "quarantined" : "failed");
+    std::vector<double> rewards;
+    for (const auto& [attempt, t] : group.finished) {
+      const auto& v = *t->judged();
+      rewards.push_back(v.reward);
+      ++n;
+      reward_sum += v.reward;
+      correct += v.correct;
+      turns += t->state().turns();
+      calls += t->state().calls();
+      length += static_cast<double>(t->tokens().size());
+      if (t->state().end() != episode_end::answered) ++malformed;
+      if (auto kind = t->state().error(); kind != format_error::none) {
+        auto& count = errors[to_string(kind)];
+        count = (count.is_int64() ? count.get_int64() : 0) + 1;
+      }
+      const auto sample = t->sample(rl.gamma);
+      for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
+        if (!sample.mask[i]) continue;
+        const auto age = wanted_step_ - std::min(wanted_step_, sample.versions[i]);
+        staleness_sum += static_cast<double>(age);
+        staleness_max = std::max(staleness_max, age);
+        ++tokens;
+      }
+    }
+    const auto [lowest, highest] = std::minmax_element(rewards.begin(), rewards.end());
+    std::string reason;
+    if (rewards.size() < 2) reason = "no_baseline";
+    else if (*lowest == *highest) reason = "no_signal";
+    if (!reason.empty()) {
+      ++skipped;
+      for (const auto& [attempt, t] : group.finished) out->retired.emplace_back(t->key().text(), reason);
+      continue;
+    }
+    const auto baselines = rl.loss == "reinforce" ? *leave_one_out_baselines(rewards) : mean_baselines(rewards);
+    std::size_t member = 0;
+    for (const auto& [attempt, t] : group.finished) {
+      const double baseline = baselines[member++];
+      const double advantage = t->judged()->reward - baseline;
+      if (!keep_negative(advantage, rl.negative_keep, ctx_->seed_for("negatives"), t->key().text())) {
+        ++dropped;
+        out->retired.emplace_back(t->key().text(), "negative_dropped");
+        continue;
+      }
+      auto sample = t->sample(rl.gamma);
+      sample.baseline = baseline;
+      out->samples.push_back(std::move(sample));
+    }
+  }
+  const double count = std::max<double>(1, static_cast<double>(n));
+  out->statistics = json::object{{"reward_mean", reward_sum / count},
+                                 {"correct_rate", static_cast<double>(correct) / count},
+                                 {"turns_mean", turns / count},
+                                 {"tool_calls_mean", calls / count},
+                                 {"length_mean", length / count},
+                                 {"format_error_rate", static_cast<double>(malformed) / count},
+                                 {"format_errors", std::move(errors)},
+                                 {"staleness_mean", tokens ? staleness_sum / static_cast<double>(tokens) : 0.0},
+                                 {"staleness_max", staleness_max},
+                                 {"groups_skipped", skipped},
+                                 {"negatives_dropped", dropped},
+                                 {"trained", out->samples.size()}};
+  return out;
+}
+
+void replay_buffer::consumed(const batch& what) {
+  if (what.step < steps_) return; // counted already
+  for (auto id : what.groups) groups_.erase(id);
+  trained_ += what.samples.size();
+  for (const auto& [id, reason] : what.retired) ++retired_[reason];
+  steps_ = what.step + 1;
+  current_.reset();
+}
+
+} // namespace troupe

@@ -1,0 +1,60 @@
+#pragma once
+
+#include "actors/ledger.hpp"
+
+namespace troupe {
+
+/// Collects finished rollouts into whole groups and hands the learner its batches. Its memory is only an index of what the store
+/// has: a restart reads the ledger and has every open group's rollouts report again.
+///
+/// | in               | out                                                                              |
+/// | group_admitted   | -                                                                                |
+/// | rollout_finished | -                                                                                |
+/// | rollout_failed   | -  (durable; the group goes on with its survivors)                               |
+/// | next_batch       | batch_ptr, when the batch of that step is complete                               |
+/// | batch_consumed   | -  (its groups leave)                                                            |
+/// | balance_request  | balance                                                                          |
+///
+/// | backpressure: loop | consumes     | waits for                          | unblocked by     |
+/// | batches            | whole groups | groups_per_step complete groups    | rollouts that end|
+/// Bounded by the manager's admissions.
+///
+///   REP-1  Staleness is strictly bounded: a group admitted at version v is in the batch of step v + eta at the latest (the batch
+///          waits for it), and no batch holds a token older than eta; one that would be is retired as "stale", with its count.
+///   REP-2  The same step gives the same batch until it is consumed, and no rollout is in two consumed batches.
+///   REP-3  Batches are in admission order; with eta = 0 they depend on nothing but the seed and the weights.
+///   REP-4  accepted = trained + pending + parked + retired, at any moment.
+class replay_buffer {
+public:
+  static constexpr const char* name = "replay_buffer";
+  replay_buffer(self_ptr self, context_ptr ctx) : self_(self), ctx_(std::move(ctx)) {}
+  behavior make_behavior();
+
+private:
+  struct group_state {
+    std::uint64_t version = 0; ///< at admission
+    std::map<std::uint32_t, trajectory_ptr> finished;
+    std::map<std::uint32_t, error> failed;
+  };
+  void recover();
+  void try_batch();
+  std::optional<std::vector<std::uint64_t>> choose_groups();
+  void retire_stale(std::uint64_t group);
+  batch_ptr make_batch(const std::vector<std::uint64_t>& groups) const;
+  void consumed(const batch& what);
+  bool complete(const group_state& group) const;
+  std::uint64_t eta() const;
+
+  self_ptr self_;
+  context_ptr ctx_;
+  bool ready_ = false;
+  std::map<std::uint64_t, group_state> groups_; ///< open ones, in admission order
+  std::uint64_t accepted_ = 0, trained_ = 0, next_group_ = 0, steps_ = 0;
+  std::map<std::string, std::uint64_t> retired_;
+  batch_ptr current_; ///< handed out, not yet consumed
+  std::vector<batch_ptr> late_; ///< consumed while the ledger was being read
+  std::uint64_t wanted_step_ = 0;
+  std::vector<reply<batch_ptr>> askers_;
+};
+
+} // namespace troupe

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "actors/ask_named.hpp"
+#include <deque>
+#include <set>
+
+namespace troupe {
+
+/// Admits groups of rollouts and gives them slots.
+///
+/// | in                     | out                                                              |
+/// | version_published      | more admissions                                                  |
+/// | rollout_ended          | its slot is given to the next rollout                            |
+/// | groups_retired         | as many groups more                                              |
+/// | recover_rollouts       | every rollout of an unconsumed group is started (again)          |
+/// | set_admission          | done                                                             |
+/// | manager_status_request | manager_status                                                   |
+///
+/// | backpressure: loop | consumes      | waits for                                               | unblocked by            |
+/// | admission          | tasks         | admitted - retired < (eta + version + 1) * batch        | a weight publication    |
+/// | slots              | admitted jobs | running < max_concurrent                                | a rollout that ends     |
+///
+///   MAN-1  A group is durable before any of its rollouts starts, and admitted once.
+///   MAN-2  admitted - retired never exceeds (eta + version + 1) * groups_per_step (arXiv 2505.24298, capacity rule), nor
+///          steps * groups_per_step.
+///   MAN-3  No more than max_concurrent training rollouts run.
+class rollout_manager {
+public:
+  static constexpr const char* name = "rollout_manager";
+  rollout_manager(self_ptr self, context_ptr ctx) : self_(self), ctx_(std::move(ctx)) {}
+  behavior make_behavior();
+
+private:
+  void recover();
+  void admit();
+  void fill_slots();
+  void enqueue(std::uint64_t group);
+  std::uint64_t capacity() const;
+
+  self_ptr self_;
+  context_ptr ctx_;
+  std::uint64_t admitted_ = 0, retired_ = 0, version_ = 0;
+  std::deque<rollout_key> waiting_;
+  std::set<rollout_key> known_;   ///< waiting or running
+  std::set<rollout_key> running_;
+  bool ready_ = false, admitting_ = false;
+};
+
+} // namespace troupe

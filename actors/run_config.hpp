@@ -1,0 +1,114 @@
+#pragma once
+
+#include "gpu/engine_core.hpp"
+#include "gpu/learner.hpp"
+#include "gym/episode.hpp"
+#include "gym/reward.hpp"
+#include "gym/world.hpp"
+#include "runtime/config.hpp"
+
+namespace troupe {
+
+/// Everything that a run is. One struct per section of the YAML file; `visit` lists every key with its unit, range and meaning,
+/// from which loading, `troupe config explain` and docs/config.md are made.
+struct run_config {
+  struct run_section {
+    std::string name = "quickstart";
+    std::string folder = "runs";
+  } run;
+  std::int64_t seed = 1;
+
+  struct data_section {
+    std::string tasks;  ///< empty: the built-in world's
+    std::string corpus; ///< empty: the built-in world's
+    double heldout_share = 0.3;
+    std::int64_t cities_per_country = 14;
+    std::int64_t train_questions = 4000;
+    std::int64_t heldout_questions = 400;
+  } data;
+
+  struct model_section {
+    std::int64_t vocab_size = 1024, hidden_size = 128, layers = 4, heads = 4, kv_heads = 4, head_dim = 32, ffn_size = 352;
+    std::int64_t context = 384;
+    double rope_theta = 10000;
+    bool previous_token_map = true;
+  } model;
+
+  struct warmup_section {
+    bool enabled = true;
+    std::int64_t steps = 1200, batch_size = 16;
+    double learning_rate = 2e-3, other_text_weight = 0.05;
+    std::int64_t lr_warmup_steps = 50;
+    double lr_final_share = 0.1;
+    double drills_first = 0.9, drills_last = 0.5, reading_first = 0.3, reading_last = 0.85;
+    double bridging_first = 0.3, bridging_last = 0.5, digits = 0.3, fictional = 0.85;
+    double good = .35, useless = .22, lazy = .25, guess = .09, wrong_field = .03, malformed = .06;
+    bool cache = true;
+  } warmup;
+
+  struct rl_section {
+    std::string mode = "async";
+    std::int64_t eta = 1, steps = 80, groups_per_step = 16, group_size = 8, minibatches = 2;
+    double learning_rate = 4e-4, lr_final_share = 0.2;
+    std::int64_t lr_warmup_steps = 3;
+    std::string loss = "k2";
+    double tau = 0.1, gamma = 0.95, negative_keep = 0.5, ptx_weight = 0, clip_norm = 1, weight_decay = 0;
+    std::string kv_on_update = "keep";
+  } rl;
+
+  struct rollout_section {
+    std::int64_t max_concurrent = 96, max_turns = 5, max_turn_tokens = 40, max_observation_chars = 240;
+    std::int64_t max_calls_per_turn = 4;
+    double temperature = 1.0;
+    double turn_timeout = 120, time_budget = 600;
+    double format_penalty = -0.2;
+  } rollout;
+
+  struct tools_section {
+    std::int64_t search_results = 1, snippet_chars = 200, page_chars = 1200;
+    double timeout = 10;
+    double simulated_latency = 0;     ///< median, seconds; log-normal with p99 = simulated_tail x median
+    double simulated_tail = 10;
+  } tools;
+
+  struct eval_section {
+    std::int64_t questions = 300, samples = 4, curve_questions = 150, every = 10;
+    bool before = true;
+  } eval;
+
+  struct engine_section {
+    std::int64_t threads = 1, max_sequences = 96, kv_tokens = 200000, prefill_chunk = 512;
+  } engine;
+
+  struct learner_section {
+    std::int64_t threads = 1, max_tokens_per_pass = 4096;
+  } learner;
+
+  struct checkpoint_section {
+    std::int64_t every = 1, keep = 3;
+  } checkpoint;
+
+  struct control_section {
+    bool enabled = true;
+    std::string address = "127.0.0.1";
+    std::int64_t port = 0;
+  } control;
+
+  void visit(config_visitor& v);
+  /// Contradictory keys. Errors: invalid, naming both keys.
+  expected<void> check() const;
+
+  // -- the same, as the parts below want it
+  model_config model_shape(int vocab_size) const;
+  engine_limits engine_shape() const;
+  learner_options learner_shape() const;
+  rl_options rl_shape(double learning_rate) const;
+  episode_limits episode_shape() const;
+  reward_options reward_shape() const;
+  world_options world_shape() const;
+  /// The built-in world is the same for every run seed, so that runs are comparable and the data is cached once.
+  static constexpr std::uint64_t seed_of_world = 1;
+  int rollouts_per_step() const { return static_cast<int>(rl.groups_per_step * rl.group_size); }
+};
+
+} // namespace troupe

@@ -1,0 +1,244 @@
+#include "actors/trajectory.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace troupe {
+
+trajectory::trajectory(rollout_key key, task what, const trajectory_rules& rules, double temperature)
+  : key_(key), rules_(&rules), episode_(std::move(what), rules.limits, rules.tools), temperature_(temperature) {
+  append(rules_->words->encode(episode_.opening()));
+  if (room() < 1) episode_.context_full();
+}
+
+void trajectory::append(const std::vector<token>& more) {
+  tokens_.insert(tokens_.end(), more.begin(), more.end());
+  mask_.resize(tokens_.size(), 0);
+  logprobs_.resize(tokens_.size(), 0.0f);
+  versions_.resize(tokens_.size(), 0);
+}
+
+trajectory::need trajectory::next() const {
+  if (episode_.done()) return need::verdict;
+  return calls_.empty() ? need::turn : need::tools;
+}
+
+int trajectory::room() const {
+  const auto left = rules_->context - static_cast<std::int64_t>(tokens_.size());
+  return left < rules_->max_turn_tokens ? 0 : rules_->max_turn_tokens;
+}
+
+void trajectory::add_turn(const generated& turn) {
+  assert(next() == need::turn);
+  const auto end_id = *rules_->words->special(end_token);
+  const auto begin = tokens_.size();
+  tokens_.insert(tokens_.end(), turn.tokens.begin(), turn.tokens.end());
+  mask_.resize(tokens_.size(), 1);
+  logprobs_.insert(logprobs_.end(), turn.logprobs.begin(), turn.logprobs.end());
+  versions_.insert(versions_.end(), turn.versions.begin(), turn.versions.end());
+  const bool ended = !turn.tokens.empty() && turn.tokens.back() == end_id;
+  auto written = turn.tokens;
+  if (ended) written.pop_back();
+  auto text = rules_->words->decode(written);
+  const auto& parsed = episode_.turn(text, ended);
+  if (!ended) ++cut_turns_;
+  turns_.push_back({begin, tokens_.size(), std::move(text), {}});
+  if (!episode_.done()) calls_ = parsed.calls;
+}
+
+void trajectory::add_observations(const std::vector<observation>& results) {
+  assert(next() == need::tools && results.size() == calls_.size());
+  calls_.clear();
+  const auto pieces = episode_.observe(results);
+  for (const auto& piece : pieces)
+    if (!piece.special) turns_.back().observed += piece.text;
+  if (episode_.done()) return; // out of turns: the policy never sees it
+  append(rules_->words->encode(pieces));
+  if (room() < 1) episode_.context_full();
+}
+
+std::uint64_t trajectory::oldest_version() const {
+  std::uint64_t oldest = ~std::uint64_t{0};
+  for (std::size_t i = 0; i < tokens_.size(); ++i)
+    if (mask_[i]) oldest = std::min(oldest, versions_[i]);
+  return oldest;
+}
+
+std::int64_t trajectory::sampled_tokens() const { return std::count(mask_.begin(), mask_.end(), std::uint8_t{1}); }
+
+rl_sample trajectory::sample(double gamma) const {
+  assert(verdict_);
+  rl_sample out;
+  out.id = key_.text();
+  out.tokens = tokens_;
+  out.mask = mask_;
+  out.behaviour_logprobs = logprobs_;
+  out.versions = versions_;
+  out.temperature = temperature_;
+  out.reward = verdict_->reward;
+  out.turn_weights.assign(tokens_.size(), 1.0f);
+  const auto by_turn = turn_weights(static_cast<int>(turns_.size()), verdict_->correct, gamma);
+  for (std::size_t t = 0; t < turns_.size(); ++t)
+    std::fill(out.turn_weights.begin() + static_cast<std::ptrdiff_t>(turns_[t].begin),
+              out.turn_weights.begin() + static_cast<std::ptrdiff_t>(turns_[t].end), static_cast<float>(by_turn[t]));
+  return out;
+}
+
+json::object trajectory::transcript() const {
+  json::object out;
+  out["id"] = key_.text();
+  out["task"] = episode_.what().id;
+  out["question"] = episode_.what().question;
+  out["answers"] = json::array(episode_.what().answers.begin(), episode_.what().answers.end());
+  if (verdict_) {
+    out["correct"] = verdict_->correct;
+    out["reward"] = verdict_->reward;
+  }
+  out["end"] = to_string(episode_.end());
+  if (episode_.error() != format_error::none) out["format_error"] = to_string(episode_.error());
+  json::array turns;
+  turns.push_back(json::object{{"role", "user"}, {"text", episode_.what().question}});
+  for (const auto& t : turns_) {
+    double sum = 0;
+    std::uint64_t lo = ~std::uint64_t{0}, hi = 0;
+    for (auto i = t.begin; i < t.end; ++i) {
+      sum += logprobs_[i];
+      lo = std::min(lo, versions_[i]);
+      hi = std::max(hi, versions_[i]);
+    }
+    const auto n = t.end - t.begin;
+    turns.push_back(json::object{{"role", "assistant"},
+                                 {"text", t.text},
+                                 {"tokens", n},
+                                 {"versions", json::array{lo, hi}},
+                                 {"mean_logprob", n ? sum / static_cast<double>(n) : 0.0}});
+    if (!t.observed.empty()) turns.push_back(json::object{{"role", "tool"}, {"text", t.observed}});
+  }
+  out["turns"] = std::move(turns);
+  return out;
+}
+
+// -- records -----------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+template <class T>
+json::array to_array(const std::vector<T>& from) {
+  json::array out;
+  out.reserve(from.size());
+  for (auto x : from) out.push_back(x);
+  return out;
+}
+
+template <class T>
+bool from_array(const json::object& from, std::string_view key, std::vector<T>& out) {
+  auto list = json::array_at(from, key);
+  if (!list) return false;
+  for (const auto& x : **list) {
+    if (!x.is_number()) return false;
+    out.push_back(static_cast<T>(x.to_number<std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>>()));
+  }
+  return true;
+}
+
+std::string numbered(std::string_view kind, const rollout_key& key, std::uint64_t turn) {
+  return std::string(kind) + "/" + key.text() + "/" + std::to_string(turn);
+}
+
+} // namespace
+
+new_record turn_record_of(const rollout_key& key, std::uint64_t turn, const generated& what) {
+  json::object body;
+  body["tokens"] = to_array(what.tokens);
+  body["logprobs"] = to_array(what.logprobs); // a float survives as a double exactly
+  body["versions"] = to_array(what.versions);
+  body["reason"] = static_cast<int>(what.reason);
+  return {stream_of(key), "turn", numbered("turn", key, turn), json::dump(body)};
+}
+
+new_record tool_record_of(const rollout_key& key, std::uint64_t turn, std::size_t call, const observation& what) {
+  json::object body;
+  body["turn"] = turn;
+  body["call"] = call;
+  body["text"] = what.text;
+  body["failed"] = what.failed;
+  return {stream_of(key), "tool", numbered("tool", key, turn) + "/" + std::to_string(call), json::dump(body)};
+}
+
+new_record verdict_record_of(const trajectory& finished) {
+  const auto& v = *finished.judged();
+  json::object body;
+  body["task"] = finished.state().what().id;
+  body["reward"] = v.reward;
+  body["correct"] = v.correct;
+  body["judge"] = v.judge_version;
+  body["end"] = to_string(finished.state().end());
+  body["error"] = to_string(finished.state().error());
+  body["turns"] = finished.state().turns();
+  body["calls"] = finished.state().calls();
+  json::object parts;
+  for (const auto& [name, value] : v.parts) parts[name] = value;
+  body["parts"] = std::move(parts);
+  return {stream_of(finished.key()), "verdict", "verdict/" + finished.key().text(), json::dump(body)};
+}
+
+expected<void> replay_records(trajectory& onto, const std::vector<record>& records,
+                              std::vector<std::optional<observation>>& observed) {
+  auto broken = [](const record& r, std::string_view why) {
+    return fail(errc::corrupt, "record " + r.key + " (seq " + std::to_string(r.seq) + "): " + std::string(why));
+  };
+  auto take_observations = [&] {
+    if (onto.next() != trajectory::need::tools || observed.size() != onto.calls().size()) return;
+    std::vector<observation> all;
+    for (const auto& o : observed) {
+      if (!o) return;
+      all.push_back(*o);
+    }
+    onto.add_observations(all);
+    observed.clear();
+  };
+  for (const auto& r : records) {
+    auto parsed = json::parse(r.body);
+    if (!parsed || !parsed->is_object()) return broken(r, "is not a JSON object");
+    const auto& body = parsed->get_object();
+    if (r.kind == "turn") {
+      if (onto.next() != trajectory::need::turn) return broken(r, "a turn where none is due");
+      generated turn;
+      auto reason = json::int_at(body, "reason");
+      if (!reason || !from_array(body, "tokens", turn.tokens) || !from_array(body, "logprobs", turn.logprobs) ||
+          !from_array(body, "versions", turn.versions) || turn.tokens.size() != turn.logprobs.size() ||
+          turn.tokens.size() != turn.versions.size())
+        return broken(r, "expected equally long lists of tokens, logprobs and versions");
+      turn.reason = static_cast<finish_reason>(*reason);
+      onto.add_turn(turn);
+      observed.assign(onto.next() == trajectory::need::tools ? onto.calls().size() : 0, std::nullopt);
+    } else if (r.kind == "tool") {
+      auto call = json::int_at(body, "call");
+      auto text = json::string_at(body, "text");
+      const auto* failed = body.if_contains("failed");
+      if (!call || !text || !failed || !failed->is_bool()) return broken(r, "expected call, text and failed");
+      if (onto.next() != trajectory::need::tools || *call < 0 || static_cast<std::size_t>(*call) >= observed.size())
+        return broken(r, "a tool result that no call asked for");
+      observed[static_cast<std::size_t>(*call)] = observation{*text, failed->get_bool()};
+      take_observations();
+    } else if (r.kind == "verdict") {
+      if (onto.next() != trajectory::need::verdict) return broken(r, "a verdict before the end");
+      auto reward = json::number_at(body, "reward");
+      auto judge = json::int_at(body, "judge");
+      auto parts = json::object_at(body, "parts");
+      const auto* correct = body.if_contains("correct");
+      if (!reward || !judge || !parts || !correct || !correct->is_bool())
+        return broken(r, "expected reward, correct, judge and parts");
+      verdict v;
+      v.reward = *reward;
+      v.correct = correct->get_bool();
+      v.judge_version = static_cast<int>(*judge);
+      for (const auto& part : **parts)
+        if (part.value().is_number()) v.parts[std::string(part.key())] = part.value().to_number<double>();
+      onto.set_verdict(std::move(v));
+    }
+  }
+  return {};
+}
+
+} // namespace troupe

@@ -1,0 +1,91 @@
+#pragma once
+
+#include "actors/ids.hpp"
+#include "gpu/engine_core.hpp"
+#include "gpu/learner.hpp"
+#include "gym/episode.hpp"
+#include "gym/reward.hpp"
+#include "runtime/store.hpp"
+#include <optional>
+
+namespace troupe {
+
+/// What every trajectory of a run needs to be read: the same for all of them.
+struct trajectory_rules {
+  std::shared_ptr<const tokenizer> words;
+  episode_limits limits;
+  std::vector<call_schema> tools;
+  int max_turn_tokens = 40;
+  int context = 384; ///< tokens
+};
+
+/// One attempt at a task: the episode (text) and its exact token ids, kept together. Built live by the rollout actor and built
+/// again from the store's records by whoever needs it (a restarted rollout, a restarted replay buffer, inspect): the same calls
+/// in the same order, so both are equal.
+///   TRAJ-1  tokens() = prompt + sampled + observation tokens, exactly as the engine saw and sampled them: nothing is ever
+///           tokenised twice.
+///   TRAJ-2  mask is 1 on sampled tokens and nowhere else; each carries the logprob and version it was sampled with.
+class trajectory {
+public:
+  trajectory(rollout_key key, task what, const trajectory_rules& rules, double temperature);
+
+  // -- what is to be done next
+  enum class need : std::uint8_t { turn, tools, verdict };
+  need next() const;
+  std::uint64_t next_turn() const { return turns_.size(); } ///< number of the turn to generate, from 0
+  int room() const;                                         ///< tokens that the next turn may have
+  const std::vector<tool_call>& calls() const { return calls_; }
+
+  // -- what happened
+  void add_turn(const generated& turn);
+  void add_observations(const std::vector<observation>& results);
+  void set_verdict(verdict what) { verdict_ = std::move(what); }
+
+  // -- properties
+  const rollout_key& key() const { return key_; }
+  const episode& state() const { return episode_; }
+  const std::vector<token>& tokens() const { return tokens_; }
+  const std::optional<verdict>& judged() const { return verdict_; }
+  std::uint64_t oldest_version() const;
+  std::int64_t sampled_tokens() const;
+  double temperature() const { return temperature_; }
+  int truncated_turns() const { return cut_turns_; }
+
+  /// The learner's view; `reward` and turn weights from the verdict. Precondition: judged.
+  rl_sample sample(double gamma) const;
+  /// For people (gym/transcript.hpp's shape).
+  json::object transcript() const;
+
+private:
+  struct turn_record {
+    std::size_t begin = 0, end = 0; ///< of its sampled tokens
+    std::string text;
+    std::string observed;
+  };
+  void append(const std::vector<token>& more);
+
+  rollout_key key_;
+  const trajectory_rules* rules_;
+  episode episode_;
+  double temperature_;
+  std::vector<token> tokens_;
+  std::vector<std::uint8_t> mask_;
+  std::vector<float> logprobs_;
+  std::vector<std::uint64_t> versions_;
+  std::vector<turn_record> turns_;
+  std::vector<tool_call> calls_; ///< of the last turn, until observed
+  std::optional<verdict> verdict_;
+  int cut_turns_ = 0;
+};
+
+// -- the records of a trajectory in the store
+new_record turn_record_of(const rollout_key& key, std::uint64_t turn, const generated& what);
+new_record tool_record_of(const rollout_key& key, std::uint64_t turn, std::size_t call, const observation& what);
+new_record verdict_record_of(const trajectory& finished);
+
+/// Plays the records of one rollout's stream, in order, onto a fresh trajectory. `observed` receives tool results of the last turn
+/// that are committed while others are not. Errors: corrupt (a record that does not fit what came before).
+expected<void> replay_records(trajectory& onto, const std::vector<record>& records,
+                              std::vector<std::optional<observation>>& observed);
+
+} // namespace troupe
