@@ -7,21 +7,24 @@
 
 namespace troupe {
 
-/// safetensors (huggingface/safetensors): 8-byte length, JSON header, raw little-endian data. Reading checks every length,
-/// offset, dtype (F32) and shape before it allocates. Errors: corrupt with what was found; not_found; disk_full; io.
-expected<void> write_safetensors(const std::filesystem::path& file, const std::map<std::string, host_tensor>& tensors,
+/// safetensors (huggingface/safetensors): 8-byte length, JSON header, raw little-endian data. Reading checks
+/// every length, offset, dtype (F32) and shape before it allocates. Errors: corrupt with what was found;
+/// not_found; disk_full; io.
+expected<void> write_safetensors(const std::filesystem::path& file,
+                                 const std::map<std::string, host_tensor>& tensors,
                                  const std::map<std::string, std::string>& metadata = {});
 expected<std::map<std::string, host_tensor>> read_safetensors(const std::filesystem::path& file);
 
-/// One step's checkpoint: a folder step-N/{config.json, model.safetensors, optimizer.safetensors, manifest.json}. The manifest
-/// names every file with its size and SHA-256 and carries what the step consumed; it is written last, and the folder gets its
-/// final name only when all of it is synced. A folder without a valid manifest does not exist.
+/// One step's checkpoint: a folder step-N/{config.json, model.safetensors, optimizer.safetensors,
+/// manifest.json}. The manifest names every file with its size and SHA-256 and carries what the step
+/// consumed; it is written last, and the folder gets its final name only when all of it is synced. A folder
+/// without a valid manifest does not exist.
 struct checkpoint {
   std::uint64_t step = 0;
-  std::uint64_t version = 0;      ///< policy version of the weights
+  std::uint64_t version = 0; ///< policy version of the weights
   model_weights weights;
   std::optional<model_weights> optimizer;
-  json::object extra;             ///< consumed trajectories, RNG positions, config hash: the caller's, kept verbatim
+  json::object extra; ///< consumed trajectories, RNG positions, config hash: the caller's, kept verbatim
 };
 
 expected<std::filesystem::path> save_checkpoint(const std::filesystem::path& folder, const checkpoint& what);

@@ -8,8 +8,9 @@
 
 namespace troupe {
 
-/// How the next token is drawn. The logprob recorded is that of the distribution really sampled from: tempered, cut to
-/// top-k, then top-p, and renormalised. temperature 0 is greedy; its recorded logprob is that of the untempered softmax.
+/// How the next token is drawn. The logprob recorded is that of the distribution really sampled from:
+/// tempered, cut to top-k, then top-p, and renormalised. temperature 0 is greedy; its recorded logprob is
+/// that of the untempered softmax.
 struct sampling_params {
   double temperature = 1.0;
   double top_p = 1.0; ///< in (0, 1]; 1 = off
@@ -17,8 +18,8 @@ struct sampling_params {
   bool operator==(const sampling_params&) const = default;
 };
 
-/// One turn to generate: the whole context so far, as tokens. Sending the whole context makes the request idempotent:
-/// whatever the engine still has of it in its KV cache is used, the rest is computed again.
+/// One turn to generate: the whole context so far, as tokens. Sending the whole context makes the request
+/// idempotent: whatever the engine still has of it in its KV cache is used, the rest is computed again.
 struct generate_request {
   std::uint64_t sequence = 0; ///< the rollout's id: its KV stays cached between turns under it
   std::uint64_t group = 0;    ///< rollouts of one group share the prompt's KV (0: no group)
@@ -44,9 +45,10 @@ struct generated {
 enum class kv_policy : std::uint8_t { keep, recompute };
 
 struct engine_limits {
-  int max_sequences = 64;           ///< that decode in one step; more requests wait in order
-  std::int64_t max_kv_tokens = 1 << 18; ///< cached tokens over all sequences; the least recently used idle ones go first
-  int prefill_chunk = 256;          ///< prompt tokens computed per step, so that no prompt stalls the others
+  int max_sequences = 64; ///< that decode in one step; more requests wait in order
+  std::int64_t max_kv_tokens =
+      1 << 18;             ///< cached tokens over all sequences; the least recently used idle ones go first
+  int prefill_chunk = 256; ///< prompt tokens computed per step, so that no prompt stalls the others
   int threads = 1;
 };
 
@@ -57,7 +59,8 @@ struct engine_stats {
 };
 
 /// Generation with continuous batching: sequences join and leave at every step.
-///   ENG-1  What a sequence generates depends on its context, seed, sampling and the weights, never on what else is in the
+///   ENG-1  What a sequence generates depends on its context, seed, sampling and the weights, never on what
+///   else is in the
 ///          batch, on how its context reached the cache, or on thread count (batch-invariant, bit for bit).
 ///   ENG-2  No weights change inside a step; every token carries the version that sampled it.
 ///   ENG-3  Every submitted request comes out of `step` exactly once, unless cancelled.
@@ -67,19 +70,22 @@ public:
   virtual ~engine_core() = default;
   /// Takes effect before the next step.
   virtual void set_weights(weights_ptr weights, std::uint64_t version, kv_policy policy) = 0;
-  /// Errors: invalid (empty context, unknown token, a limit below 1), exhausted (can never fit the context or the KV),
-  /// conflict (this sequence is already generating).
+  /// Errors: invalid (empty context, unknown token, a limit below 1), exhausted (can never fit the context or
+  /// the KV), conflict (this sequence is already generating).
   virtual expected<void> submit(generate_request request) = 0;
   /// False if there is no such request.
   virtual bool cancel(std::uint64_t sequence) = 0;
   /// Drops the KV kept for a sequence or, for all of its idle members, of a group.
   virtual void forget(std::uint64_t sequence) = 0;
-  /// One step: a chunk of prefill and one token for every running sequence. Appends what finished. False: nothing to do.
+  /// One step: a chunk of prefill and one token for every running sequence. Appends what finished. False:
+  /// nothing to do.
   virtual bool step(std::vector<generated>& finished) = 0;
   virtual engine_stats stats() const = 0;
 };
 
-/// The CPU engine: our own float32 kernels (AVX-512, AVX2 + FMA, portable), no LibTorch. Errors: invalid config or weights.
-expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& config, const engine_limits& limits);
+/// The CPU engine: our own float32 kernels (AVX-512, AVX2 + FMA, portable), no LibTorch. Errors: invalid
+/// config or weights.
+expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& config,
+                                                       const engine_limits& limits);
 
 } // namespace troupe

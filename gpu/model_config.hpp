@@ -5,8 +5,8 @@
 
 namespace troupe {
 
-/// The shape of a decoder-only transformer: RMSNorm, rotary positions (RoPE, rotate-half), grouped-query attention,
-/// SwiGLU. Names follow Hugging Face's config.json for Llama-shaped models.
+/// The shape of a decoder-only transformer: RMSNorm, rotary positions (RoPE, rotate-half), grouped-query
+/// attention, SwiGLU. Names follow Hugging Face's config.json for Llama-shaped models.
 struct model_config {
   int vocab_size = 1024;
   int hidden_size = 128;
@@ -19,9 +19,9 @@ struct model_config {
   double rope_theta = 10000.0;
   double rms_norm_eps = 1e-5;
   bool tie_word_embeddings = true;
-  /// For policies trained from scratch: the input of position t is (E[tok_t] + P E[tok_t-1]) * sqrt(hidden_size), with P a
-  /// learned square matrix, and layers 1.. start as induction heads. It makes copying learnable in minutes
-  /// (docs/decisions/0004). Off for weights that come from elsewhere.
+  /// For policies trained from scratch: the input of position t is (E[tok_t] + P E[tok_t-1]) *
+  /// sqrt(hidden_size), with P a learned square matrix, and layers 1.. start as induction heads. It makes
+  /// copying learnable in minutes (docs/decisions/0004). Off for weights that come from elsewhere.
   bool previous_token_map = false;
 
   bool operator==(const model_config&) const = default;

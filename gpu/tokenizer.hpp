@@ -13,13 +13,13 @@ namespace troupe {
 
 using token = std::int32_t;
 
-/// Byte-level byte-pair encoding (Sennrich et al. 2016; GPT-2's bytes), pre-split into an optional leading space + letters,
-/// single digits, an optional leading space + other symbols, and spaces. Every byte string round-trips exactly.
-/// Immutable and thread-safe after construction.
+/// Byte-level byte-pair encoding (Sennrich et al. 2016; GPT-2's bytes), pre-split into an optional leading
+/// space + letters, single digits, an optional leading space + other symbols, and spaces. Every byte string
+/// round-trips exactly. Immutable and thread-safe after construction.
 class tokenizer {
 public:
-  /// Trains on texts until `vocab_size` tokens (specials and 256 bytes included) or no pair occurs twice. Deterministic.
-  /// Errors: invalid when vocab_size < 256 + specials.
+  /// Trains on texts until `vocab_size` tokens (specials and 256 bytes included) or no pair occurs twice.
+  /// Deterministic. Errors: invalid when vocab_size < 256 + specials.
   static expected<tokenizer> train(const std::vector<std::string>& texts, int vocab_size,
                                    const std::vector<std::string>& specials);
   /// Reads and writes Hugging Face's tokenizer.json. Errors: not_found, corrupt, invalid.
@@ -32,8 +32,10 @@ public:
   bool is_special(token id) const;
 
   std::vector<token> encode(std::string_view text) const;
-  std::vector<token> encode(const std::vector<text_piece>& pieces) const; ///< asserts that the special names are known
-  /// The exact bytes of the tokens; a special token gives its name. May be invalid UTF-8. Unknown ids give nothing.
+  std::vector<token>
+  encode(const std::vector<text_piece>& pieces) const; ///< asserts that the special names are known
+  /// The exact bytes of the tokens; a special token gives its name. May be invalid UTF-8. Unknown ids give
+  /// nothing.
   std::string decode(const std::vector<token>& tokens) const;
 
 private:

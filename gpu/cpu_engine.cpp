@@ -1,0 +1,218 @@
+#include "gpu/cpu_engine_core.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace troupe {
+
+namespace {
+
+std::uint64_t blocks_for(std::size_t tokens) { return (tokens + lanes - 1) / lanes; }
+
+} // namespace
+
+cpu_engine::cpu_engine(const model_config& config, const engine_limits& limits, const cpu_kernels& kernels)
+    : config_(config),
+      limits_(limits),
+      kernels_(kernels),
+      rope_(config),
+      pool_(kv_layout(config), std::max<std::int64_t>(1, limits.max_kv_tokens / lanes)),
+      workers_(limits.threads),
+      parts_(static_cast<std::size_t>(limits.threads)) {}
+
+void cpu_engine::set_weights(weights_ptr weights, std::uint64_t version, kv_policy policy) {
+  if (!(weights->config == config_))
+    throw std::invalid_argument(
+        "weights of another model config than the engine's: " + json::dump(to_json(weights->config)) +
+        ", expected " + json::dump(to_json(config_)));
+  model_ = std::make_unique<const cpu_model>(*weights, kernels_);
+  version_ = version;
+  for (auto& work : parts_)
+    if (work.logits.size() == 0) {
+      work.space = model_->make_workspace();
+      work.logits = aligned_floats(static_cast<std::size_t>(padded(config_.vocab_size)) *
+                                   static_cast<std::size_t>(limits_.max_sequences));
+    }
+  if (policy == kv_policy::recompute) {
+    while (!idle_.empty()) erase(*kept_.at(idle_.begin()->second));
+    for (auto& request : running_) request->sequence->kv.truncate(0);
+  } else {
+    for (auto& [id, sequence] : kept_) sequence->kv.mark_stale();
+  }
+}
+
+expected<void> cpu_engine::check(const generate_request& request) const {
+  const auto size = request.context.size();
+  if (size == 0) return fail(errc::invalid, "the context is empty, expected at least one token");
+  for (token t : request.context)
+    if (t < 0 || t >= config_.vocab_size)
+      return fail(errc::invalid, "the context holds token " + std::to_string(t) + ", expected 0 to " +
+                                     std::to_string(config_.vocab_size - 1));
+  if (request.max_new_tokens < 1)
+    return fail(errc::invalid,
+                "max_new_tokens is " + std::to_string(request.max_new_tokens) + ", expected at least 1");
+  const auto& s = request.sampling;
+  if (!(s.temperature >= 0) || !(s.temperature < 1e6))
+    return fail(errc::invalid,
+                "temperature is " + std::to_string(s.temperature) + ", expected 0 (greedy) or more");
+  if (!(s.top_p > 0) || s.top_p > 1)
+    return fail(errc::invalid,
+                "top_p is " + std::to_string(s.top_p) + ", expected more than 0 and at most 1");
+  if (s.top_k < 0)
+    return fail(errc::invalid, "top_k is " + std::to_string(s.top_k) + ", expected 0 (off) or more");
+  if (size >= static_cast<std::size_t>(config_.max_position_embeddings))
+    return fail(errc::exhausted, "the context has " + std::to_string(size) + " tokens and the model takes " +
+                                     std::to_string(config_.max_position_embeddings) +
+                                     ", expected room for one more");
+  if (blocks_for(longest(request)) > static_cast<std::uint64_t>(pool_.limit()))
+    return fail(errc::exhausted, "the request may need " + std::to_string(longest(request)) +
+                                     " tokens of KV cache, there are " +
+                                     std::to_string(pool_.limit() * lanes));
+  if (busy_.contains(request.sequence))
+    return fail(errc::conflict, "sequence " + std::to_string(request.sequence) + " is already generating");
+  return {};
+}
+
+std::size_t cpu_engine::longest(const generate_request& request) const {
+  return std::min(request.context.size() + static_cast<std::size_t>(request.max_new_tokens),
+                  static_cast<std::size_t>(config_.max_position_embeddings));
+}
+
+expected<void> cpu_engine::submit(generate_request request) {
+  if (auto fine = check(request); !fine) return fine;
+  busy_.insert(request.sequence);
+  waiting_.push_back(std::move(request));
+  return {};
+}
+
+bool cpu_engine::cancel(std::uint64_t sequence) {
+  if (busy_.erase(sequence) == 0) return false;
+  if (const auto found =
+          std::find_if(waiting_.begin(), waiting_.end(), [&](auto& r) { return r.sequence == sequence; });
+      found != waiting_.end()) {
+    waiting_.erase(found);
+    return true;
+  }
+  const auto found = std::find_if(running_.begin(), running_.end(),
+                                  [&](auto& r) { return r->request.sequence == sequence; });
+  retire(**found);
+  running_.erase(found);
+  return true;
+}
+
+void cpu_engine::forget(std::uint64_t sequence) {
+  if (const auto found = kept_.find(sequence); found != kept_.end()) {
+    if (found->second->generating)
+      found->second->forget_after = true;
+    else
+      erase(*found->second);
+  }
+  if (const auto found = groups_.find(sequence); found != groups_.end() && sequence != 0) {
+    const auto members = found->second; // erase changes the list
+    for (auto* member : members)
+      if (!member->generating) erase(*member);
+  }
+}
+
+engine_stats cpu_engine::stats() const {
+  auto out = stats_;
+  out.active = static_cast<int>(running_.size());
+  out.waiting = static_cast<int>(waiting_.size());
+  out.kv_tokens = pool_.used() * lanes;
+  return out;
+}
+
+void cpu_engine::erase(kept_sequence& sequence) {
+  idle_.erase({sequence.last_used, sequence.id});
+  if (const auto group = groups_.find(sequence.group); group != groups_.end()) {
+    std::erase(group->second, &sequence);
+    if (group->second.empty()) groups_.erase(group);
+  }
+  kept_.erase(sequence.id);
+}
+
+/// Evicts idle sequences, the least recently used first, until so many blocks are free.
+bool cpu_engine::make_room(std::int64_t blocks) {
+  while (pool_.limit() - pool_.used() < blocks) {
+    if (idle_.empty()) return false;
+    auto& oldest = *kept_.at(idle_.begin()->second);
+    stats_.evicted_tokens += static_cast<std::uint64_t>(oldest.kv.size());
+    erase(oldest);
+  }
+  return true;
+}
+
+kept_sequence& cpu_engine::sequence_for(const generate_request& request) {
+  auto found = kept_.find(request.sequence);
+  if (found != kept_.end() && found->second->group != request.group) { // the caller moved it to another group
+    erase(*found->second);
+    found = kept_.end();
+  }
+  if (found != kept_.end()) {
+    idle_.erase({found->second->last_used, request.sequence});
+    return *found->second;
+  }
+  auto& made = kept_[request.sequence];
+  made = std::make_unique<kept_sequence>(request.sequence, request.group, pool_);
+  if (request.group != 0) groups_[request.group].push_back(made.get());
+  return *made;
+}
+
+/// Moves waiting requests into the batch, in order, while there is a place and, at worst, KV for all of them
+/// to the end.
+void cpu_engine::admit() {
+  while (!waiting_.empty() && static_cast<int>(running_.size()) < limits_.max_sequences) {
+    const auto need = static_cast<std::int64_t>(blocks_for(longest(waiting_.front())));
+    if (reserved_blocks_ + need > pool_.limit()) return;
+    reserved_blocks_ += need;
+    auto made = std::make_unique<running_request>();
+    made->request = std::move(waiting_.front());
+    waiting_.pop_front();
+    made->sequence = &sequence_for(made->request);
+    made->sequence->generating = true;
+    made->tokens = made->request.context;
+    made->out.sequence = made->request.sequence;
+    made->reserved_blocks = need;
+    auto& kv = made->sequence->kv;
+    // the last token is computed in any case: its logits are what the turn begins with
+    const int reused = std::min(kv.common_prefix(made->tokens), static_cast<int>(made->tokens.size()) - 1);
+    kv.truncate(reused);
+    stats_.reused_tokens += static_cast<std::uint64_t>(reused);
+    running_.push_back(std::move(made));
+  }
+}
+
+void cpu_engine::retire(running_request& request) {
+  auto& sequence = *request.sequence;
+  busy_.erase(sequence.id);
+  reserved_blocks_ -= request.reserved_blocks;
+  sequence.generating = false;
+  sequence.last_used = ++uses_;
+  idle_.emplace(sequence.last_used, sequence.id);
+  if (sequence.forget_after) erase(sequence);
+}
+
+expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& config,
+                                                       const engine_limits& limits, instruction_set kernels) {
+  if (auto fine = troupe::check(config); !fine) return fail(fine.error());
+  const std::pair<const char*, std::int64_t> counts[] = {{"max_sequences", limits.max_sequences},
+                                                         {"max_kv_tokens", limits.max_kv_tokens},
+                                                         {"prefill_chunk", limits.prefill_chunk},
+                                                         {"threads", limits.threads}};
+  for (auto [name, count] : counts)
+    if (count < 1)
+      return fail(errc::invalid,
+                  std::string("engine: ") + name + " is " + std::to_string(count) + ", expected at least 1");
+  if (limits.threads > 256)
+    return fail(errc::invalid,
+                "engine: threads is " + std::to_string(limits.threads) + ", expected at most 256");
+  if (!has(kernels)) return fail(errc::invalid, "engine: this processor lacks the instruction set asked for");
+  return std::make_unique<cpu_engine>(config, limits, kernels_for(kernels));
+}
+
+expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& config,
+                                                       const engine_limits& limits) {
+  return make_cpu_engine(config, limits, best_instruction_set());
+}
+
+} // namespace troupe

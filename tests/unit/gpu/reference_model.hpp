@@ -1,0 +1,129 @@
+#pragma once
+
+#include "gpu/tokenizer.hpp"
+#include "gpu/weights.hpp"
+#include <cmath>
+#include <vector>
+
+namespace troupe {
+
+/// The model once more, as plainly as it can be written, in double precision and without a cache: what the
+/// engine's numbers are held against.
+class reference_model {
+public:
+  explicit reference_model(const model_weights& weights) : w_(weights), c_(weights.config) {}
+
+  /// Log-probabilities of every next token: [position][vocabulary].
+  std::vector<std::vector<double>> logprobs(const std::vector<token>& tokens,
+                                            double temperature = 1.0) const {
+    std::vector<vector> x;
+    for (std::size_t t = 0; t < tokens.size(); ++t) x.push_back(input(tokens, t));
+    for (int layer = 0; layer < c_.num_hidden_layers; ++layer) {
+      const auto name = "model.layers." + std::to_string(layer) + ".";
+      attention(name, x);
+      for (auto& row : x) {
+        const auto h = norm(name + "post_attention_layernorm.weight", row);
+        auto gate = linear(name + "mlp.gate_proj.weight", h);
+        const auto up = linear(name + "mlp.up_proj.weight", h);
+        for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+        add(row, linear(name + "mlp.down_proj.weight", gate));
+      }
+    }
+    std::vector<vector> out;
+    for (auto& row : x) {
+      auto logits = linear(c_.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight",
+                           norm("model.norm.weight", row));
+      double sum = 0;
+      for (double& l : logits) sum += std::exp(l /= temperature);
+      for (double& l : logits) l -= std::log(sum);
+      out.push_back(std::move(logits));
+    }
+    return out;
+  }
+
+private:
+  using vector = std::vector<double>;
+
+  vector embedding(token t) const {
+    const auto d = static_cast<std::size_t>(c_.hidden_size);
+    const auto& e = w_.tensors.at("model.embed_tokens.weight").data;
+    return {e.begin() + static_cast<std::ptrdiff_t>(t * d),
+            e.begin() + static_cast<std::ptrdiff_t>((t + 1) * d)};
+  }
+
+  vector input(const std::vector<token>& tokens, std::size_t t) const {
+    auto x = embedding(tokens[t]);
+    if (!c_.previous_token_map) return x;
+    if (t > 0) add(x, linear("model.previous_token_map.weight", embedding(tokens[t - 1])));
+    for (double& v : x) v *= std::sqrt(c_.hidden_size);
+    return x;
+  }
+
+  static void add(vector& to, const vector& what) {
+    for (std::size_t i = 0; i < to.size(); ++i) to[i] += what[i];
+  }
+
+  vector linear(const std::string& name, const vector& x) const {
+    const auto& w = w_.tensors.at(name);
+    vector y(static_cast<std::size_t>(w.shape[0]));
+    for (std::size_t o = 0; o < y.size(); ++o)
+      for (std::size_t i = 0; i < x.size(); ++i) y[o] += double{w.data[o * x.size() + i]} * x[i];
+    return y;
+  }
+
+  vector norm(const std::string& name, const vector& x) const {
+    double squares = 0;
+    for (double v : x) squares += v * v;
+    const double scale = 1 / std::sqrt(squares / static_cast<double>(x.size()) + c_.rms_norm_eps);
+    auto y = x;
+    for (std::size_t i = 0; i < y.size(); ++i) y[i] *= scale * w_.tensors.at(name).data[i];
+    return y;
+  }
+
+  void turn(vector& heads, std::size_t position) const {
+    const int half = c_.head_dim / 2;
+    for (std::size_t first = 0; first < heads.size(); first += static_cast<std::size_t>(c_.head_dim))
+      for (int i = 0; i < half; ++i) {
+        const double angle = static_cast<double>(position) * std::pow(c_.rope_theta, -2.0 * i / c_.head_dim);
+        double &a = heads[first + i], &b = heads[first + i + half];
+        const double turned = a * std::cos(angle) - b * std::sin(angle);
+        b = b * std::cos(angle) + a * std::sin(angle);
+        a = turned;
+      }
+  }
+
+  void attention(const std::string& name, std::vector<vector>& x) const {
+    std::vector<vector> q, k, v;
+    for (std::size_t t = 0; t < x.size(); ++t) {
+      const auto h = norm(name + "input_layernorm.weight", x[t]);
+      q.push_back(linear(name + "self_attn.q_proj.weight", h));
+      k.push_back(linear(name + "self_attn.k_proj.weight", h));
+      v.push_back(linear(name + "self_attn.v_proj.weight", h));
+      turn(q.back(), t);
+      turn(k.back(), t);
+    }
+    const int group = c_.num_attention_heads / c_.num_key_value_heads;
+    for (std::size_t t = 0; t < x.size(); ++t) {
+      vector mixed(q[t].size());
+      for (int head = 0; head < c_.num_attention_heads; ++head) {
+        const int own = head * c_.head_dim, shared = head / group * c_.head_dim;
+        vector weights;
+        double sum = 0;
+        for (std::size_t s = 0; s <= t; ++s) {
+          double dot = 0;
+          for (int i = 0; i < c_.head_dim; ++i) dot += q[t][own + i] * k[s][shared + i];
+          weights.push_back(std::exp(dot / std::sqrt(c_.head_dim)));
+          sum += weights.back();
+        }
+        for (std::size_t s = 0; s <= t; ++s)
+          for (int i = 0; i < c_.head_dim; ++i) mixed[own + i] += weights[s] / sum * v[s][shared + i];
+      }
+      add(x[t], linear(name + "self_attn.o_proj.weight", mixed));
+    }
+  }
+
+  const model_weights& w_;
+  model_config c_;
+};
+
+} // namespace troupe
