@@ -52,27 +52,63 @@ supervisor_options options(const context_ptr& ctx, std::string name, int intensi
 
 supervisor_options tree_options(const context_ptr& ctx) { return options(ctx, "experiment-tree", 30); }
 
-std::vector<child_spec> tree_children(const context_ptr& ctx) {
-  std::vector<child_spec> out;
-  auto add = [&](const std::string& id, std::function<actor_ref(self_ptr)> start, duration stop = std::chrono::seconds(2)) {
+namespace {
+
+class children {
+public:
+  explicit children(context_ptr ctx) : ctx_(std::move(ctx)) {}
+  void add(const std::string& id, std::function<actor_ref(self_ptr)> start) {
     child_spec spec;
     spec.id = id;
     spec.start = std::move(start);
-    spec.stop_deadline = stop;
-    out.push_back(std::move(spec));
-  };
-  add(names::store, [ctx](self_ptr s) { return ctx->threads.spawn<store_actor>(*s, ctx->parts.open_store); });
-  add(names::recorder, [ctx](self_ptr s) { return spawn_state<recorder_actor>(*s, ctx); });
-  add(names::judge, [ctx](self_ptr s) { return spawn_state<judge_actor>(*s, ctx); });
-  add(names::engine, [ctx](self_ptr s) { return ctx->threads.spawn<engine_actor>(*s, ctx); });
-  add(names::tools, [ctx](self_ptr s) { return spawn_supervisor(s, options(ctx, names::tools, 1000), {}); });
-  add(names::rollouts, [ctx](self_ptr s) { return spawn_supervisor(s, options(ctx, names::rollouts, 1000), {}); });
-  add(names::replay, [ctx](self_ptr s) { return spawn_state<replay_buffer>(*s, ctx); });
-  add(names::manager, [ctx](self_ptr s) { return spawn_state<rollout_manager>(*s, ctx); });
-  add(names::learner, [ctx](self_ptr s) { return ctx->threads.spawn<learner_actor>(*s, ctx); });
-  add(names::evaluator, [ctx](self_ptr s) { return spawn_state<evaluator_actor>(*s, ctx); });
-  add(names::experiment, [ctx](self_ptr s) { return spawn_state<experiment_actor>(*s, ctx); });
-  return out;
+    spec.stop_deadline = std::chrono::seconds(2);
+    list_.push_back(std::move(spec));
+  }
+  template <class State>
+  void add_actor(const std::string& id) {
+    add(id, [ctx = ctx_](self_ptr s) { return spawn_state<State>(*s, ctx); });
+  }
+  template <class State>
+  void add_computing(const std::string& id) { // on a thread of its own
+    add(id, [ctx = ctx_](self_ptr s) { return ctx->threads.spawn<State>(*s, ctx); });
+  }
+  void add_supervisor(const std::string& id) {
+    add(id, [ctx = ctx_, id](self_ptr s) { return spawn_supervisor(s, options(ctx, id, 1000), {}); });
+  }
+  /// What any rollout needs.
+  void add_rollout_floor() {
+    add(names::store, [ctx = ctx_](self_ptr s) { return ctx->threads.spawn<store_actor>(*s, ctx->parts.open_store); });
+    add_actor<recorder_actor>(names::recorder);
+    add_actor<judge_actor>(names::judge);
+    add_computing<engine_actor>(names::engine);
+    add_supervisor(names::tools);
+    add_supervisor(names::rollouts);
+  }
+  std::vector<child_spec> take() { return std::move(list_); }
+
+private:
+  context_ptr ctx_;
+  std::vector<child_spec> list_;
+};
+
+} // namespace
+
+std::vector<child_spec> tree_children(const context_ptr& ctx) {
+  children out(ctx);
+  out.add_rollout_floor();
+  out.add_actor<replay_buffer>(names::replay);
+  out.add_actor<rollout_manager>(names::manager);
+  out.add_computing<learner_actor>(names::learner);
+  out.add_actor<evaluator_actor>(names::evaluator);
+  out.add_actor<experiment_actor>(names::experiment);
+  return out.take();
+}
+
+std::vector<child_spec> evaluation_children(const context_ptr& ctx) {
+  children out(ctx);
+  out.add_rollout_floor();
+  out.add_actor<evaluator_actor>(names::evaluator);
+  return out.take();
 }
 
 } // namespace troupe

@@ -10,5 +10,7 @@ namespace troupe {
 ///   outlives their restarts; what each reads back is in its header.
 supervisor_options tree_options(const context_ptr& ctx);
 std::vector<child_spec> tree_children(const context_ptr& ctx);
+/// The part of it that measures published weights: no manager, no replay buffer, no learner.
+std::vector<child_spec> evaluation_children(const context_ptr& ctx);
 
 } // namespace troupe

@@ -81,8 +81,13 @@ public:
     const auto now = time_.now();
     state_.feed(record, now);
     const auto kind = text(record, "kind");
-    if (kind == "message" || (kind == "stage" && text(record, "state") == "done"))
-      draw(now, kind == "message" ? message(record) : painted("32", "✓") + " " + progress_line(record));
+    const auto when = text(record, "when");
+    if (kind == "message")
+      draw(now, message(record));
+    else if (kind == "stage" && text(record, "state") == "done")
+      draw(now, painted("32", "✓") + " " + progress_line(record));
+    else if (kind == "eval" && (when == "before" || when == "after"))
+      draw(now, "  " + progress_line(record));
     else if (kind == "stage" || !drawn_ || now - last_ >= 100ms)
       draw(now);
   }
@@ -115,6 +120,7 @@ private:
   /// One write: back to the block's first row, the line that stays (if any), the block, and away with what is
   /// below.
   void draw(duration now, const std::string& stays = {}) {
+    // The last column stays free: a terminal erases it when the rest of a full line is cleared.
     const auto columns = static_cast<std::size_t>(std::clamp(options_.width(), 20, 400));
     std::string frame = "\x1b[?25l";
     // After a resize the terminal has wrapped the old lines anew: count the rows that they take now.
@@ -125,7 +131,7 @@ private:
     if (!stays.empty()) frame += stays + "\x1b[K\n";
     frame += "\x1b[?7l";
     widths_.clear();
-    for (const auto& line : block(columns, now)) {
+    for (const auto& line : block(columns - 1, now)) {
       if (!widths_.empty()) frame += "\n";
       frame += line.shown + "\x1b[K";
       widths_.push_back(line.width);
@@ -147,7 +153,7 @@ private:
       out.push_back({" " + painted("2", pad_right(label, 10)) + " " + cut, 12 + display_width(cut)});
     };
     out.push_back(head(columns, now));
-    out.push_back(bar(columns, now));
+    if (!state_.stage.empty()) out.push_back(bar(columns, now));
     const auto spark = columns > 60 ? std::min<std::size_t>(32, columns - 48) : 8;
     if (state_.stage == "warmup" && !state_.warmup.empty()) {
       add("loss",
@@ -200,7 +206,7 @@ private:
     const auto& record = state_.stage == "warmup" ? state_.warmup : state_.step;
     if ((state_.stage == "warmup" || state_.stage == "rl") && !record.empty())
       right += ", step " + grouped(number(record, "step")) + " of " + grouped(number(record, "steps"));
-    if (right.empty()) right = clock_time(seconds(now - started_));
+    if (right.empty()) right = clock_time(seconds(now - started_)) + " in all";
     const auto all =
         clipped(pad_right(left, columns > display_width(right) + 2 ? columns - display_width(right) - 2 : 0) +
                     " " + right,
@@ -210,7 +216,7 @@ private:
 
   line bar(std::size_t columns, duration now) const {
     const double share = state_.progress(), eta = state_.eta_seconds(now);
-    const double gone = seconds(now - (state_.stage.empty() ? started_ : state_.stage_since));
+    const double gone = seconds(now - state_.stage_since);
     std::string times = clock_time(gone) + " gone";
     if (eta >= 0) times += ", " + clock_time(eta) + " left";
     if (share >= 0) times = percent(share, 0) + ", " + times;

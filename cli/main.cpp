@@ -1,1 +1,72 @@
-int main() { return 0; }
+#include "cli/commands.hpp"
+
+#include <CLI/CLI.hpp>
+
+using namespace troupe;
+
+int main(int argc, char** argv) {
+  CLI::App app{"Troupe trains tool-using language models by reinforcement learning on a supervised actor system."};
+  app.name("troupe");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", TROUPE_VERSION);
+  int code = 0;
+
+  cli::train_arguments train;
+  auto* verb = app.add_subcommand("train", "Run an experiment: warm-up, reinforcement learning, evaluation, report");
+  verb->add_option("config", train.config, "The run's YAML file")->required();
+  verb->add_option("overrides", train.overrides, "key=value, each beats the file");
+  verb->add_flag("--resume", train.resume, "Go on with the newest unfinished run of this name");
+  verb->add_option("--progress", train.progress, "auto, terminal, lines or json")
+    ->check(CLI::IsMember({"auto", "terminal", "lines", "json"}));
+  verb->callback([&] { code = cli::train(train); });
+
+  cli::eval_arguments eval;
+  verb = app.add_subcommand("eval", "Measure a run's newest checkpoint on held-out or other questions");
+  verb->add_option("run", eval.run, "The run's folder")->required();
+  verb->add_option("--tasks", eval.tasks, "JSONL of questions; without it, the run's held-out ones");
+  verb->add_option("--questions", eval.questions, "At most so many questions (0: all)")->check(CLI::NonNegativeNumber);
+  verb->add_option("--samples", eval.samples, "Samples per question at temperature 1")->check(CLI::Range(1, 64));
+  verb->add_option("--progress", eval.progress, "auto, terminal, lines or json")
+    ->check(CLI::IsMember({"auto", "terminal", "lines", "json"}));
+  verb->add_flag("--json", eval.json, "Print the figures as JSON");
+  verb->callback([&] { code = cli::eval(eval); });
+
+  cli::inspect_arguments inspect;
+  verb = app.add_subcommand("inspect", "List a run's rollouts, or show one as a transcript");
+  verb->add_option("run", inspect.run, "The run's folder")->required();
+  verb->add_option("rollout", inspect.rollout, "A rollout's id, for example t17.3");
+  verb->add_option("--only", inspect.only, "train or eval")->check(CLI::IsMember({"train", "eval"}));
+  verb->add_option("--limit", inspect.limit, "Rollouts in the list (0: all)")->check(CLI::NonNegativeNumber);
+  verb->add_flag("--json", inspect.json, "Print JSON");
+  verb->callback([&] { code = cli::inspect(inspect); });
+
+  cli::report_arguments report;
+  verb = app.add_subcommand("report", "Write a run's report.html and print its summary");
+  verb->add_option("run", report.run, "The run's folder")->required();
+  verb->add_flag("--json", report.json, "Print the report as JSON");
+  verb->callback([&] { code = cli::report(report); });
+
+  cli::explain_arguments explain;
+  verb = app.add_subcommand("config", "What can be configured");
+  verb->require_subcommand(1);
+  auto* inner = verb->add_subcommand("explain", "Every key with its meaning, unit, range and value");
+  inner->add_option("key", explain.prefix, "A key or the start of one, for example rl.");
+  inner->add_option("--config", explain.config, "Show the values of this file");
+  inner->add_option("--set", explain.overrides, "key=value on top");
+  inner->add_flag("--json", explain.json, "Print JSON");
+  inner->add_flag("--markdown", explain.markdown, "Print the page docs/config.md");
+  inner->callback([&] { code = cli::explain_config(explain); });
+
+  bool json = false;
+  verb = app.add_subcommand("doctor", "Check what this machine has and what is missing");
+  verb->add_flag("--json", json, "Print JSON");
+  verb->callback([&] { code = cli::doctor(json); });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    const int shown = app.exit(e);
+    return shown == 0 ? 0 : cli::wrong_input;
+  }
+  return code;
+}

@@ -10,7 +10,7 @@ namespace troupe {
 
 namespace {
 
-constexpr double width = 640, height = 300, left = 56, right = 20, top = 14, bottom = 42;
+constexpr double left = 56, right = 20, bottom = 42;
 
 std::string px(double value) {
   std::string out = fixed(value, 1);
@@ -32,6 +32,8 @@ std::string mark_text(double value, bool share) {
 /// From numbers to places on the picture.
 struct scales {
   double x0 = 0, x1 = 1, y0 = 0, y1 = 1;
+  double width = 0, height = 0;
+  double top = 14; ///< the legend stands above the plot
   bool logarithmic = false;
   double across(double x) const { return left + (x - x0) / (x1 - x0) * (width - left - right); }
   double down(double y) const {
@@ -58,6 +60,8 @@ bool fit(const chart& what, scales& out) {
     }
   if (x0 > x1) return false;
   out.logarithmic = what.logarithmic;
+  out.width = what.width, out.height = what.height;
+  if (what.series.size() > 1) out.top = 34;
   if (x0 == x1) x0 -= 1, x1 += 1;
   if (what.logarithmic) {
     y0 = std::pow(10, std::floor(std::log10(y0))), y1 = std::pow(10, std::ceil(std::log10(y1)));
@@ -84,17 +88,16 @@ std::string axes(const chart& what, const scales& at) {
     marks = axis_marks(at.y0, at.y1, 5);
   for (const double y : marks) {
     const auto place = px(at.down(y));
-    out += "<line class=\"grid\" x1=\"" + px(left) + "\" x2=\"" + px(width - right) + "\" y1=\"" + place +
-           "\" y2=\"" + place + "\"/><text class=\"mark\" text-anchor=\"end\" x=\"" + px(left - 8) +
+    out += "<line class=\"grid\" x1=\"" + px(left) + "\" x2=\"" + px(what.width - right) + "\" y1=\"" +
+           place + "\" y2=\"" + place + "\"/><text class=\"mark\" text-anchor=\"end\" x=\"" + px(left - 8) +
            "\" y=\"" + px(at.down(y) + 4) + "\">" +
-           (what.logarithmic ? fixed(std::log10(y), 0).insert(0, "10^") : mark_text(y, what.share)) +
-           "</text>";
+           (what.logarithmic ? "1e" + fixed(std::log10(y), 0) : mark_text(y, what.share)) + "</text>";
   }
   for (const double x : axis_marks(at.x0, at.x1, 7))
     out += "<text class=\"mark\" text-anchor=\"middle\" x=\"" + px(at.across(x)) + "\" y=\"" +
-           px(height - bottom + 18) + "\">" + mark_text(x, false) + "</text>";
-  return out + "<text class=\"mark\" text-anchor=\"middle\" x=\"" + px((left + width - right) / 2) +
-         "\" y=\"" + px(height - 6) + "\">" + escape_html(what.x_label) + "</text>";
+           px(what.height - bottom + 18) + "\">" + mark_text(x, false) + "</text>";
+  return out + "<text class=\"mark\" text-anchor=\"middle\" x=\"" + px((left + what.width - right) / 2) +
+         "\" y=\"" + px(what.height - 6) + "\">" + escape_html(what.x_label) + "</text>";
 }
 
 /// The parts of a line between its gaps, as "x,y x,y".
@@ -144,7 +147,7 @@ std::string draw_series(const chart& what, const scales& at) {
   return bands + lines + dots;
 }
 
-/// Inside of the plot's upper left corner, a line of the color and a name each.
+/// Above the plot: a line of the color and a name each.
 std::string legend(const chart& what) {
   if (what.series.size() < 2) return {};
   std::string out;
@@ -152,8 +155,8 @@ std::string legend(const chart& what) {
   for (std::size_t s = 0; s < what.series.size(); ++s) {
     const auto& name = what.series[s].name;
     out += "<line class=\"line s" + std::to_string(s % 4 + 1) + "\" x1=\"" + px(x) + "\" x2=\"" + px(x + 18) +
-           "\" y1=\"" + px(top - 4) + "\" y2=\"" + px(top - 4) + "\"/><text class=\"mark\" x=\"" +
-           px(x + 24) + "\" y=\"" + px(top) + "\">" + escape_html(name) + "</text>";
+           "\" y1=\"" + px(12) + "\" y2=\"" + px(12) + "\"/><text class=\"mark\" x=\"" + px(x + 24) +
+           "\" y=\"" + px(16) + "\">" + escape_html(name) + "</text>";
     x += 44 + 7.2 * static_cast<double>(display_width(name));
   }
   return out;
@@ -173,13 +176,13 @@ std::string picture(const chart& what, const std::string& id, const std::string&
                     const std::string& style) {
   scales at;
   const bool drawable = fit(what, at);
-  std::string out = "<svg " + attributes + "viewBox=\"0 0 " + px(width) + " " + px(height) +
+  std::string out = "<svg " + attributes + "viewBox=\"0 0 " + px(what.width) + " " + px(what.height) +
                     "\" role=\"img\" aria-labelledby=\"" + id + "-t " + id + "-d\"><title id=\"" + id +
                     "-t\">" + escape_html(what.title) + "</title><desc id=\"" + id + "-d\">" +
                     escape_html(described(what)) + "</desc>" + style;
   if (!drawable)
-    return out + "<text class=\"mark\" text-anchor=\"middle\" x=\"" + px(width / 2) + "\" y=\"" +
-           px(height / 2) + "\">not measured in this run</text></svg>";
+    return out + "<text class=\"mark\" text-anchor=\"middle\" x=\"" + px(what.width / 2) + "\" y=\"" +
+           px(what.height / 2) + "\">not measured in this run</text></svg>";
   return out + axes(what, at) + draw_series(what, at) + legend(what) + "</svg>";
 }
 
@@ -218,8 +221,8 @@ std::string standalone_chart(const chart& what) {
       ".band.s4,.dot.s4{fill:var(--series-4)}</style>";
   return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" +
          picture(what, "chart",
-                 "xmlns=\"http://www.w3.org/2000/svg\" width=\"" + px(width) + "\" height=\"" + px(height) +
-                     "\" ",
+                 "xmlns=\"http://www.w3.org/2000/svg\" width=\"" + px(what.width) + "\" height=\"" +
+                     px(what.height) + "\" ",
                  style) +
          "\n";
 }

@@ -21,13 +21,14 @@ struct chart {
   bool share = false;               ///< the y axis is 0 to 1, as percent
   bool from_zero = true;            ///< the y axis starts at 0
   bool logarithmic = false;         ///< powers of ten; values of 0 are left out
+  double width = 460, height = 240; ///< of the picture's own coordinates; the text is 12 high
 };
 
 /// The numbers at which an axis from `low` to `high` is marked: about `wanted`, of the form {1, 2, 5} * 10^n.
 std::vector<double> axis_marks(double low, double high, int wanted);
 
-/// An SVG element for an HTML page that defines the colours --ink, --muted, --grid, --series-1 to --series-4. `id` is unique
-/// on the page. A chart without a finite point says so.
+/// An SVG element for an HTML page that defines the colours --ink, --muted, --grid, --series-1 to --series-4.
+/// `id` is unique on the page. A chart without a finite point says so.
 std::string draw_chart(const chart& what, const std::string& id);
 
 /// A whole SVG file with its own background and colours for light and dark.

@@ -25,10 +25,10 @@ constexpr std::string_view head = R"(<!DOCTYPE html>
 *{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 main{max-width:72rem;margin:0 auto;padding:1.5rem 1rem 4rem}h1{font-size:1.6rem;margin:.5rem 0 0}h2{font-size:1.2rem;margin:2.2rem 0 .6rem}
 h3{font-size:1rem;margin:0}p{margin:.3rem 0}.muted,figcaption{color:var(--muted)}figcaption{font-size:.85rem}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));gap:.8rem;margin:1.2rem 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,1fr));gap:.8rem;margin:1.2rem 0}
 .card,figure{background:var(--card);border:1px solid var(--grid);border-radius:.6rem;padding:.8rem 1rem;margin:0;min-width:0}
-.tiles .number{font-size:1.5rem;font-weight:650;font-variant-numeric:tabular-nums}.good{color:var(--good)}.bad{color:var(--bad)}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr));gap:1rem}.charts .wide{grid-column:1/-1}
+.tiles .number{font-size:1.3rem;white-space:nowrap;font-weight:650;font-variant-numeric:tabular-nums}.good{color:var(--good)}.bad{color:var(--bad)}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(24rem,100%),1fr));gap:1rem}.charts .wide{grid-column:1/-1}
 svg{display:block;width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:var(--muted)}.grid{stroke:var(--grid)}
 .wide svg{max-height:26rem}.line{fill:none;stroke-width:2;stroke-linejoin:round}.band{fill-opacity:.16}.spot{fill:transparent}
 .line.s1{stroke:var(--series-1)}.line.s2{stroke:var(--series-2)}.line.s3{stroke:var(--series-3)}.line.s4{stroke:var(--series-4)}
@@ -95,7 +95,7 @@ std::string tiles(const json::object& report) {
                   clock_time(number(report, "seconds.rl")));
   out += tile("rollouts trained on", grouped(number(report, "rollouts.trained")),
               "of " + grouped(number(report, "rollouts.accepted")) + " accepted");
-  out += tile("largest logprob gap", scientific(gap), "engine against learner, same tokens");
+  out += tile("largest logprob gap", scientific(gap), "engine against learner");
   out += tile("restarts", grouped(number(report, "restarts")),
               "staleness at most " + grouped(number(report, "max_staleness")));
   return element("div", out, "class=\"tiles\"");
@@ -120,6 +120,7 @@ chart main_curve(const json::object& report) {
             .caption = "Share of held-out questions answered right, with 95 % intervals.",
             .series = {}};
   out.share = true;
+  out.width = 860, out.height = 320;
   chart_series sampled{.name = "temperature 1", .x = {}, .y = {}, .low = {}, .high = {}, .points = true};
   chart_series greedy{.name = "greedy", .x = {}, .y = {}, .low = {}, .high = {}, .points = true};
   if (const auto* points = list(report, "heldout.curve"))

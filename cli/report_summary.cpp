@@ -14,6 +14,10 @@ using namespace values;
 
 json::value or_null(double value) { return std::isfinite(value) ? json::value(value) : json::value(nullptr); }
 
+json::value whole(double value) {
+  return std::isfinite(value) ? json::value(static_cast<std::int64_t>(value)) : json::value(nullptr);
+}
+
 json::value copy_of(const json::object& from, std::string_view key) {
   const auto* found = from.if_contains(key);
   return found ? *found : json::value(nullptr);
@@ -140,12 +144,12 @@ json::object summarize(const std::vector<json::object>& records, const json::obj
   out["heldout"] = json::object{{"before", measured(records, "before")},
                                 {"after", measured(records, "after")},
                                 {"curve", curve(records)}};
-  out["steps"] = or_null(largest(records, "step"));
+  out["steps"] = whole(largest(records, "step"));
   out["seconds"] = seconds_of(records);
   out["rollouts"] = copy_of(extras, "rollouts");
-  out["restarts"] = restarts(records);
+  out["restarts"] = whole(restarts(records));
   out["max_logprob_gap"] = or_null(largest(records, "max_logprob_gap"));
-  out["max_staleness"] = or_null(largest(records, "staleness_max"));
+  out["max_staleness"] = whole(largest(records, "staleness_max"));
   for (const auto* key : {"cpu", "transcripts", "files"}) out[key] = copy_of(extras, key);
   for (const auto& field : extras)
     if (!out.contains(field.key())) out[field.key()] = field.value();

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "runtime/base/error.hpp"
+#include <filesystem>
+#include <string>
+#include <vector>
+
+/// One function per verb of `troupe`. Each prints what it has to say and returns the exit code:
+///   0 done; 1 failed; 2 wrong use or input; 3 the run was stopped and can be resumed; 4 in use by another process;
+///   5 disk full; 130 interrupted twice.
+namespace troupe::cli {
+
+enum exit_code : int { ok = 0, failed = 1, wrong_input = 2, stopped = 3, busy = 4, no_space = 5, interrupted = 130 };
+
+/// The exit code that fits an error.
+int code_for(const error& what);
+/// "troupe: no such run: x" on stderr; gives the exit code.
+int complain(const error& what);
+
+struct train_arguments {
+  std::filesystem::path config;
+  std::vector<std::string> overrides;
+  bool resume = false;
+  std::string progress = "auto"; ///< auto | terminal | lines | json
+};
+int train(const train_arguments& arguments);
+
+struct inspect_arguments {
+  std::filesystem::path run;
+  std::string rollout; ///< empty: list
+  std::string only;    ///< "", "train", "eval"
+  int limit = 50;
+  bool json = false;
+};
+int inspect(const inspect_arguments& arguments);
+
+struct report_arguments {
+  std::filesystem::path run;
+  bool json = false;
+};
+int report(const report_arguments& arguments);
+
+struct eval_arguments {
+  std::filesystem::path run;
+  std::filesystem::path tasks; ///< empty: the run's held-out ones
+  int questions = 0;           ///< 0: all
+  int samples = 4;
+  std::string progress = "auto";
+  bool json = false;
+};
+int eval(const eval_arguments& arguments);
+
+struct explain_arguments {
+  std::string prefix;
+  bool json = false, markdown = false;
+  std::filesystem::path config; ///< empty: defaults
+  std::vector<std::string> overrides;
+};
+int explain_config(const explain_arguments& arguments);
+
+int doctor(bool json);
+
+} // namespace troupe::cli

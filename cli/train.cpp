@@ -1,0 +1,113 @@
+#include "cli/commands.hpp"
+#include "cli/run_folder.hpp"
+#include "cli/run_report.hpp"
+#include "cli/session.hpp"
+#include "cli/tables.hpp"
+
+#include "actors/prepare.hpp"
+#include "runtime/base/file.hpp"
+#include "runtime/run_lock.hpp"
+
+#include <iostream>
+
+namespace troupe::cli {
+
+namespace fs = std::filesystem;
+
+int code_for(const error& what) {
+  switch (what.code) {
+  case errc::invalid:
+  case errc::not_found:
+  case errc::conflict:
+  case errc::version: return wrong_input;
+  case errc::cancelled: return stopped;
+  case errc::in_use: return busy;
+  case errc::disk_full: return no_space;
+  default: return failed;
+  }
+}
+
+int complain(const error& what) {
+  std::cerr << "troupe: " << what.message << '\n';
+  return code_for(what);
+}
+
+namespace {
+
+/// The folder to run in, locked, with its resolved configuration written.
+struct opened {
+  run_folder folder;
+  run_config config;
+  run_lock lock;
+};
+
+expected<opened> open_folder(const train_arguments& arguments) {
+  auto config = load_config<run_config>(arguments.config, arguments.overrides);
+  if (!config) return fail(config.error());
+  run_folder folder;
+  if (arguments.resume) {
+    auto found = unfinished_folder(*config);
+    if (!found) return fail(found.error());
+    folder = *found;
+    auto stored = folder.config();
+    if (!stored) return fail(stored.error());
+    if (auto differ = contradictions(*stored, *config); !differ.empty()) {
+      std::string text = "the run in " + folder.path.string() + " was started with another configuration:";
+      for (const auto& d : differ) text += "\n  " + d.key + ": found " + d.right + ", expected " + d.left;
+      return fail(errc::conflict, text + "\nresume it with these values, or start a new run without --resume");
+    }
+  } else {
+    folder = free_folder(*config);
+  }
+  std::error_code made;
+  fs::create_directories(folder.path, made);
+  if (made) return fail(made == std::errc::no_space_on_device ? errc::disk_full : errc::io,
+                        "cannot create " + folder.path.string() + ": " + made.message());
+  auto lock = run_lock::take(folder.path);
+  if (!lock) return fail(lock.error());
+  config->run.name = folder.path.filename().string();
+  if (auto ok = write_file_atomically(folder.path / "config.yaml", dump_yaml(*config)); !ok) return fail(ok.error());
+  return opened{folder, std::move(*config), std::move(*lock)};
+}
+
+} // namespace
+
+int train(const train_arguments& arguments) {
+  auto run = open_folder(arguments);
+  if (!run) return complain(run.error());
+  install_signals();
+  std::optional<event_writer> events;
+  if (auto writer = event_writer::create(run->folder.path)) events = std::move(*writer);
+  live_view view(std::cout, system_clock(), view_options(arguments.progress, run->config.run.name));
+  session live(view, std::move(events));
+
+  auto ctx = prepare_run(run->config, {run->config.run.folder, cache_folder()},
+                         [&](const json::object& record) { view.feed(record), view.tick(); });
+  if (!ctx) {
+    view.finish();
+    return complain(ctx.error());
+  }
+  auto end = live.run(*ctx);
+  view.finish();
+  const bool machine = arguments.progress == "json";
+  if (!end) {
+    if (end.error().code == errc::cancelled) {
+      if (!machine)
+        std::cout << "Stopped. Everything committed is kept. Go on with:\n  ./troupe train " << arguments.config.string()
+                  << [&] {
+                       std::string all;
+                       for (const auto& o : arguments.overrides) all += " " + o;
+                       return all;
+                     }() << " --resume\n";
+      return stopped;
+    }
+    return complain(end.error());
+  }
+  auto report = write_report(run->folder, **ctx, live.last_balance());
+  if (!report) return complain(report.error());
+  if (machine) std::cout << json::dump(json::object{{"kind", "report"}, {"report", *report}}) << std::endl;
+  else std::cout << closing_summary(*report) << std::flush;
+  return balance_holds(*report) ? ok : failed;
+}
+
+} // namespace troupe::cli
