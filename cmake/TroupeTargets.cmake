@@ -39,7 +39,8 @@ function(troupe_library name folder)
   troupe_flags(troupe_${name})
 endfunction()
 
-# troupe_plugin(NAME FOLDER LINK libs): a shared object of every .cpp below FOLDER, opened by dlopen.
+# troupe_plugin(NAME FOLDER LINK libs): a shared object of every .cpp below FOLDER, opened by dlopen. Its objects are a target
+# of their own, NAME_objects, which tests link directly: LibTorch's headers are compiled once.
 function(troupe_plugin name folder)
   cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cpp)
@@ -47,8 +48,12 @@ function(troupe_plugin name folder)
     file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/${name}_empty.cpp CONTENT "")
     set(sources ${CMAKE_BINARY_DIR}/${name}_empty.cpp)
   endif()
-  add_library(${name} MODULE ${sources})
-  target_link_libraries(${name} PRIVATE ${ARG_LINK})
+  add_library(${name}_objects OBJECT ${sources})
+  target_link_libraries(${name}_objects PUBLIC ${ARG_LINK})
+  troupe_flags(${name}_objects)
+  add_library(${name} MODULE)
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(${name} PRIVATE ${name}_objects)
   troupe_flags(${name})
 endfunction()
 

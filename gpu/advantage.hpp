@@ -14,8 +14,9 @@ std::optional<std::vector<double>> leave_one_out_baselines(const std::vector<dou
 /// The group's mean for each member (Kimi K2, arXiv 2507.20534).
 std::vector<double> mean_baselines(const std::vector<double>& rewards);
 
-/// Kimi-Researcher's control of negative samples: keeps a sample of negative advantage with probability `keep`, drawn from
-/// (seed, trajectory id) alone, so that a repeated decision is the same one. keep = 1 keeps everything.
+/// Kimi-Researcher's control of negative samples: keeps a sample of negative advantage with probability
+/// `keep`, drawn from (seed, trajectory id) alone, so that a repeated decision is the same one. keep = 1
+/// keeps everything.
 bool keep_negative(double advantage, double keep, std::uint64_t seed, std::string_view trajectory);
 
 } // namespace troupe

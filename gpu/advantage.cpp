@@ -1,0 +1,34 @@
+#include "gpu/advantage.hpp"
+
+#include "runtime/base/random.hpp"
+
+namespace troupe {
+
+namespace {
+double sum_of(const std::vector<double>& values) {
+  double sum = 0;
+  for (double value : values) sum += value;
+  return sum;
+}
+} // namespace
+
+std::optional<std::vector<double>> leave_one_out_baselines(const std::vector<double>& rewards) {
+  if (rewards.size() < 2) return std::nullopt;
+  const double sum = sum_of(rewards), others = static_cast<double>(rewards.size() - 1);
+  std::vector<double> result;
+  result.reserve(rewards.size());
+  for (double own : rewards) result.push_back((sum - own) / others);
+  return result;
+}
+
+std::vector<double> mean_baselines(const std::vector<double>& rewards) {
+  if (rewards.empty()) return {};
+  return std::vector<double>(rewards.size(), sum_of(rewards) / static_cast<double>(rewards.size()));
+}
+
+bool keep_negative(double advantage, double keep, std::uint64_t seed, std::string_view trajectory) {
+  if (advantage >= 0 || keep >= 1) return true;
+  return uniform_at(derive_seed(derive_seed(seed, "keep_negative"), trajectory), 0, 0) < keep;
+}
+
+} // namespace troupe

@@ -1,0 +1,50 @@
+#pragma once
+
+#include "gpu/torch/layout.hpp"
+#include "gpu/torch/operations.hpp"
+
+namespace troupe::torch_detail {
+
+/// The weights of a model as it multiplies them. Leaves of the autograd graph where they are to be trained.
+struct model_parameters {
+  struct layer {
+    at::Tensor input_norm, qkv, o, post_norm, gate_up, down;
+  };
+  at::Tensor embedding, previous_map; ///< previous_map is undefined where the config has none
+  std::vector<layer> layers;
+  at::Tensor final_norm, head; ///< head is the embedding where they are tied
+};
+
+/// Views into `flat`, a tensor of layout.total numbers of any floating type. Gradients land in `gradient` (same size) if it
+/// is defined: then every view is a leaf that requires one.
+model_parameters view_parameters(const model_config& config, const flat_layout& layout, const at::Tensor& flat,
+                                 const at::Tensor& gradient);
+
+/// cos and sin of position * theta^(-2i/dim), computed in double.
+struct rope_tables {
+  at::Tensor cosines, sines; ///< float [positions, dim / 2]
+};
+rope_tables make_rope_tables(const model_config& config);
+
+/// Some whole sequences end to end, and which of their tokens are asked about. Rows and queries are padded to a multiple of
+/// 32, so that matrix products meet few different sizes (oneDNN compiles a kernel for each).
+struct packed_batch {
+  at::Tensor tokens, previous; ///< int64 [rows]; previous -1 at the start of a sequence
+  at::Tensor offsets;          ///< int32 [sequences + 1]
+  std::int64_t longest = 0;
+  at::Tensor query_rows;           ///< int64 [queries]: the row whose output predicts the target; -1: padding
+  at::Tensor targets;              ///< int64 [queries]; -1: padding
+  at::Tensor inverse_temperatures; ///< float [queries]
+  std::int64_t queries = 0;        ///< without the padding
+};
+
+struct model_output {
+  at::Tensor logprobs;  ///< [queries], with gradient
+  at::Tensor entropies; ///< [queries], of the tempered distribution, without gradient
+};
+
+/// A decoder-only transformer of Hugging Face's Llama shape. A pure function of parameters and batch.
+model_output run_model(const model_config& config, const model_parameters& parameters, const rope_tables& rope,
+                       const packed_batch& batch, const operations& ops);
+
+} // namespace troupe::torch_detail
