@@ -11,6 +11,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 /// The one door to CAF: an actor is a plain State class with a `self` pointer and `make_behavior()`;
 /// everything it needs of the actor system has a name here. Nothing outside runtime/ includes CAF's headers
@@ -52,6 +53,20 @@ struct actor_stats {
 };
 actor_stats& stats();
 
+/// How many actors of one State live in this process, in all its actor systems.
+class live_count {
+public:
+  explicit live_count(const char* name);
+  std::atomic<std::int64_t> now{0};
+};
+template <class State>
+live_count& living() {
+  static live_count it(State::name);
+  return it;
+}
+/// Those that are not zero, by name: for metrics, and for the message of a shutdown that does not end.
+std::vector<std::pair<std::string, std::int64_t>> living_actors();
+
 /// Runs `State`: a class with `State(self_ptr, Args...)`, `behavior make_behavior()` and `static constexpr
 /// const char* name`. CAF 0.17 ends an actor on any unhandled error message, the reply to a message the peer
 /// did not understand included, so all four default handlers are replaced. A throwing handler still ends its
@@ -61,6 +76,7 @@ class state_actor : public caf::event_based_actor {
 public:
   explicit state_actor(caf::actor_config& cfg, Args... args)
       : event_based_actor(cfg), args_(std::move(args)...) {
+    ++living<State>().now;
     set_default_handler([](caf::scheduled_actor*, caf::message_view&) -> caf::result<caf::message> {
       ++stats().unexpected;
       return caf::sec::unexpected_message;
@@ -82,12 +98,20 @@ public:
     std::apply([this](auto&&... xs) { state_.emplace(this, std::move(xs)...); }, std::move(args_));
     return state_->make_behavior();
   }
-  void on_exit() override { state_.reset(); } // breaks cycles of actor handles
+  ~state_actor() override { count_out(); }
+  void on_exit() override {
+    state_.reset(); // breaks cycles of actor handles
+    count_out();
+  }
   const char* name() const override { return State::name; }
 
 private:
+  void count_out() {
+    if (std::exchange(counted_, false)) --living<State>().now;
+  }
   std::tuple<Args...> args_;
   std::optional<State> state_;
+  bool counted_ = true;
 };
 
 // -- spawn, stop, kill
