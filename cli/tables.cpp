@@ -26,7 +26,9 @@ std::string with_interval(double value, const std::optional<std::array<double, 2
 
 std::string change(double before, double after, shape as) {
   if (!std::isfinite(before) || !std::isfinite(after)) return "–";
-  return (after >= before ? "+" : "") + as(after - before);
+  std::string out = (after >= before ? "+" : "") + as(after - before);
+  if (out.ends_with(" %")) out.replace(out.size() - 1, 1, "points");
+  return out;
 }
 
 struct side {
@@ -45,7 +47,8 @@ side measured(const json::object& report, const std::string& when, const std::st
           interval(report, "heldout." + when + "." + key + "_ci95")};
 }
 
-void add_hops(table_rows& rows, const json::object& report) {
+void add_hops(table_rows& rows, const json::object& report, const std::string& measure,
+              const std::string& interval_key) {
   std::set<std::pair<int, std::string>> hops; // by number, "10" after "9"
   for (const auto* when : {"before", "after"})
     if (const auto* by = object(report, std::string("heldout.") + when + ".by_hops"))
@@ -53,7 +56,7 @@ void add_hops(table_rows& rows, const json::object& report) {
   for (const auto& [count, key] : hops) {
     const auto at = [&](const char* when) {
       const std::string path = std::string("heldout.") + when + ".by_hops." + key;
-      return side{number(report, path + ".pass_at_1"), interval(report, path + ".ci95")};
+      return side{number(report, path + "." + measure), interval(report, path + "." + interval_key)};
     };
     auto questions = number(report, "heldout.after.by_hops." + key + ".n");
     if (!std::isfinite(questions)) questions = number(report, "heldout.before.by_hops." + key + ".n");
@@ -97,9 +100,10 @@ table_rows before_after_rows(const json::object& report) {
     add(rows, name, measured(report, "before", key), measured(report, "after", key), as);
   };
   row("pass@1", "pass_at_1", as_rate);
-  add_hops(rows, report);
+  add_hops(rows, report, "pass_at_1", "ci95");
   row("pass@1, greedy", "greedy", as_rate);
   row("pass@4", "pass_at_4", as_rate);
+  add_hops(rows, report, "pass_at_4", "pass_at_4_ci95");
   row("turns", "mean_turns", as_count);
   row("tool calls", "mean_tool_calls", as_count);
   row("format errors", "format_error_rate", as_percent);

@@ -83,6 +83,14 @@ std::string render_transcript(const json::object& transcript, const transcript_s
   if (correct && correct->is_bool()) end = (right ? "right" : "wrong") + (end.empty() ? "" : ", " + end);
   if (const double reward = number(transcript, "reward"); std::isfinite(reward))
     end += ", reward " + fixed(reward, 3);
+  if (const auto* parts = object(transcript, "parts")) {
+    std::string all;
+    for (const auto& part : *parts)
+      if (part.value().is_number())
+        all += (all.empty() ? " (" : ", ") + std::string(part.key()) + " " +
+               fixed(part.value().to_number<double>(), 3);
+    end += all.empty() ? "" : all + ")";
+  }
   out.entry(right ? green : red, right ? "✓        " : "✗        ", end);
   if (const auto id = text(transcript, "id"); !id.empty()) {
     const auto of = text(transcript, "task");
