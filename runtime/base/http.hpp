@@ -71,6 +71,7 @@ std::string_view reason(int status);
 std::string server_sent_event(std::string_view event, std::string_view data);
 
 struct open_request; // one request that waits for its answer
+struct server_core;  // what a server's threads share
 
 /// A response whose body comes in pieces (chunked; to HTTP/1.0 until the connection closes). Copies are one
 /// stream; thread-safe.
@@ -163,11 +164,8 @@ public:
   void stop(duration grace = std::chrono::seconds(5));
 
 private:
-  struct core;
-  explicit server(std::shared_ptr<core> it) : core_(std::move(it)) {}
-  std::shared_ptr<core> core_;
-  friend struct open_request;
-  friend class connection;
+  explicit server(std::shared_ptr<server_core> it);
+  std::shared_ptr<server_core> core_;
 };
 
 /// Sends one request and waits for the whole response (at most 64 MiB). `url` is
