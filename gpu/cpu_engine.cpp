@@ -1,3 +1,4 @@
+#include "gpu/cpu_engine.hpp"
 #include "gpu/cpu_engine_core.hpp"
 
 #include <algorithm>
