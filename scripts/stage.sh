@@ -32,7 +32,7 @@ stage() {
 stage_ticker() { # TITLE STATUS_FUNCTION PARENT
   local start=$SECONDS every=4 words
   [ ! -t 2 ] || every=1
-  while sleep "$every" && kill -0 "$3" 2>/dev/null; do
+  while sleep "$every" >/dev/null 2>&1 && kill -0 "$3" 2>/dev/null; do
     words=$("$2" 2>/dev/null || true)
     if [ -t 2 ]; then
       printf '\r\033[K  %s: %d s%s' "$1" $((SECONDS - start)) "${words:+, $words}" >&2
