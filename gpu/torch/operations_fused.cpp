@@ -60,9 +60,10 @@ struct linear_function : Function<linear_function> {
 };
 
 struct embed_function : Function<embed_function> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& table, const Tensor& map, const Tensor& tokens,
-                        const Tensor& previous, double scale) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& table, const std::optional<Tensor>& maybe_map,
+                        const Tensor& tokens, const Tensor& previous, double scale) {
     guard below;
+    const auto map = maybe_map.value_or(Tensor());
     const auto n = tokens.size(0), width = table.size(1);
     Tensor shifted, mapped;
     if (map.defined()) {
@@ -97,9 +98,10 @@ struct embed_function : Function<embed_function> {
 };
 
 struct rms_norm_function : Function<rms_norm_function> {
-  static variable_list forward(AutogradContext* ctx, const Tensor& x, const Tensor& delta, const Tensor& weight,
-                               double epsilon) {
+  static variable_list forward(AutogradContext* ctx, const Tensor& x, const std::optional<Tensor>& maybe_delta,
+                               const Tensor& weight, double epsilon) {
     guard below;
+    const auto delta = maybe_delta.value_or(Tensor());
     const auto rows = x.size(0), width = x.size(1);
     auto normed = at::empty_like(x), rstd = floats_like(x, {rows});
     const auto sum = delta.defined() ? at::empty_like(x) : x;
@@ -231,15 +233,18 @@ struct logprobs_function : Function<logprobs_function> {
 
 // -- the table -----------------------------------------------------------------------------------------------------------
 
+/// An argument that may be absent: autograd takes no undefined tensors.
+std::optional<Tensor> maybe(const Tensor& x) { return x.defined() ? std::optional(x) : std::nullopt; }
+
 Tensor embed(const Tensor& table, const Tensor& map, const Tensor& tokens, const Tensor& previous, double scale) {
-  return embed_function::apply(table, map, tokens, previous, scale);
+  return embed_function::apply(table, maybe(map), tokens, previous, scale);
 }
 Tensor linear(const Tensor& x, const Tensor& weight) { return linear_function::apply(x, weight); }
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
-  return rms_norm_function::apply(x, Tensor(), weight, epsilon)[0];
+  return rms_norm_function::apply(x, std::optional<Tensor>(), weight, epsilon)[0];
 }
 std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight, double epsilon) {
-  auto out = rms_norm_function::apply(x, delta, weight, epsilon);
+  auto out = rms_norm_function::apply(x, maybe(delta), weight, epsilon);
   return {std::move(out[1]), std::move(out[0])};
 }
 Tensor attention(const Tensor& qkv, const attention_layout& layout) {

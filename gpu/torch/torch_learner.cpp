@@ -8,6 +8,7 @@
 #include <ATen/ops/zeros.h>
 #include <algorithm>
 #include <cmath>
+#include <c10/util/Exception.h>
 #include <torch/csrc/autograd/autograd.h>
 
 namespace troupe::torch_detail {
@@ -33,6 +34,12 @@ std::vector<std::int64_t> lengths_of(std::span<const Sample> batch) {
 
 std::int64_t real_tokens(const packed_batch& batch) {
   return batch.offsets.data_ptr<std::int32_t>()[batch.offsets.size(0) - 1];
+}
+
+/// LibTorch's exceptions carry a backtrace in what(); a person gets the sentence alone.
+error torch_error(const std::exception& e) {
+  const auto* own = dynamic_cast<const c10::Error*>(&e);
+  return {errc::internal, std::string("LibTorch: ") + (own ? own->what_without_backtrace() : e.what())};
 }
 
 double sum_of(const at::Tensor& x) { return x.sum(at::kDouble).item<double>(); }
@@ -108,7 +115,7 @@ expected<torch_learner::pass_result> torch_learner::differentiate(const std::vec
       at::AutoGradMode with_gradient(true);
       results[item] = passes[item](lanes_[lane].parameters);
     });
-  } catch (const std::exception& e) { return fail(errc::internal, std::string("LibTorch: ") + e.what()); }
+  } catch (const std::exception& e) { return fail(torch_error(e)); }
   for (std::size_t i = 1; i < lanes_.size(); ++i)
     kernels().add(lanes_[0].gradient.data_ptr<float>(), lanes_[i].gradient.data_ptr<float>(), layout_.total);
   pass_result sum;
@@ -208,7 +215,7 @@ expected<std::vector<float>> torch_learner::logprobs(const std::vector<token>& t
     const float* data = out.logprobs.data_ptr<float>();
     result.insert(result.end(), data, data + batch.queries);
     return result;
-  } catch (const std::exception& e) { return fail(errc::internal, std::string("LibTorch: ") + e.what()); }
+  } catch (const std::exception& e) { return fail(torch_error(e)); }
 }
 
 // -- state ----------------------------------------------------------------------------------------------------------------
@@ -251,7 +258,7 @@ expected<std::unique_ptr<learner>> make_torch_learner(const model_weights& start
     use_memory_pool();
     stay_in_this_thread();
     return std::make_unique<torch_learner>(start, options);
-  } catch (const std::exception& e) { return fail(errc::internal, std::string("LibTorch: ") + e.what()); }
+  } catch (const std::exception& e) { return fail(torch_error(e)); }
 }
 
 } // namespace troupe::torch_detail
