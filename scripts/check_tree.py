@@ -6,6 +6,7 @@ usage: check_tree.py ROOT [RULE...]
   own_header_first  x.cpp includes x.hpp before anything else, which proves that x.hpp is self-contained
   words             no reminder of unfinished work
   file_length       no source of more than 600 lines
+  model_triple      the files that CONTRIBUTING.md opens with are what the tree holds
 Prints each breach as FILE:LINE: what was found, what was expected. Exit status 1 if there is one.
 """
 import pathlib
@@ -69,8 +70,15 @@ def file_length(path, lines):
         yield 600, f"{len(lines)} lines; expected: at most 600 (one purpose a file)"
 
 
+def model_triple(path, lines):
+    text = ROOT / "CONTRIBUTING.md"
+    quoted = re.search(rf"^\*\*`{re.escape(path.as_posix())}`\*\*\n```cpp\n(.*?)^```", text.read_text(), re.M | re.S) if text.exists() else None
+    if quoted and quoted[1].splitlines() != lines:
+        yield 1, "differs from CONTRIBUTING.md; expected: the same text"
+
+
 def main():
-    rules = {rule.__name__: rule for rule in (arrows, own_header_first, words, file_length)}
+    rules = {rule.__name__: rule for rule in (arrows, own_header_first, words, file_length, model_triple)}
     wanted = sys.argv[2:] or list(rules)
     breaches = 0
     for folder in (*FOLDERS, "tests"):

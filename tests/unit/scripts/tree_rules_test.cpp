@@ -62,6 +62,17 @@ TEST(ASource, IncludesItsOwnHeaderFirst) {
   EXPECT_EQ(shell(line).status, 0);
 }
 
+TEST(TheModelTriple, IsWhatTheTreeHolds) {
+  test_folder tree;
+  write(tree.path / "CONTRIBUTING.md", "Look:\n**`gym/a.hpp`**\n```cpp\n#pragma once\nint x;\n```\n");
+  write(tree.path / "gym/a.hpp", "#pragma once\nint x;\n");
+  const std::string line =
+      "python3 " + (source / "scripts/check_tree.py").string() + " " + tree.path.string() + " model_triple";
+  EXPECT_EQ(shell(line).status, 0);
+  write(tree.path / "gym/a.hpp", "#pragma once\nint y;\n");
+  EXPECT_THAT(shell(line).output, HasSubstr("gym/a.hpp:1: differs from CONTRIBUTING.md"));
+}
+
 TEST(ATestFileOfNoProgram, IsAConfigureError) {
   test_folder tree;
   write(tree.path / "CMakeLists.txt", "cmake_minimum_required(VERSION 3.25)\nproject(x C CXX)\ninclude(" +
