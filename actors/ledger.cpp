@@ -5,6 +5,13 @@
 
 namespace troupe {
 
+json::object to_json(const balance& sheet) {
+  json::object retired;
+  for (const auto& [reason, count] : sheet.retired) retired[reason] = count;
+  return {{"accepted", sheet.accepted}, {"trained", sheet.trained}, {"pending", sheet.pending}, {"parked", sheet.parked},
+          {"retired", std::move(retired)}};
+}
+
 json::object consumption_of(const batch& what) {
   json::object out;
   out["step"] = what.step;

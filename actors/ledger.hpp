@@ -19,6 +19,9 @@ struct ledger {
   std::set<std::uint64_t> open_groups;
 };
 
+/// For REST and reports.
+json::object to_json(const balance& sheet);
+
 /// What one step consumed: goes into the checkpoint's manifest and, after it, into the store.
 json::object consumption_of(const batch& what);
 

@@ -20,6 +20,7 @@ struct version_published { std::uint64_t version = 0; }; ///< learner -> manager
 struct set_admission { bool open = true; };    ///< experiment -> manager: pause, resume, drain. -> done
 struct groups_retired { std::uint64_t count = 0; };  ///< replay -> manager: stale groups, to be replaced
 struct recover_rollouts {};                     ///< replay -> manager: start every open group's rollouts (again)
+struct rollouts_lost {};                       ///< their supervisor died with all of them: start what was running again
 struct rollout_ended { rollout_key key; };     ///< rollout -> manager: its slot is free
 struct manager_status_request {};              ///< -> manager_status
 struct manager_status {
@@ -121,6 +122,7 @@ TROUPE_LOCAL_TYPE(troupe::version_published)
 TROUPE_LOCAL_TYPE(troupe::set_admission)
 TROUPE_LOCAL_TYPE(troupe::groups_retired)
 TROUPE_LOCAL_TYPE(troupe::recover_rollouts)
+TROUPE_LOCAL_TYPE(troupe::rollouts_lost)
 TROUPE_LOCAL_TYPE(troupe::rollout_ended)
 TROUPE_LOCAL_TYPE(troupe::manager_status_request)
 TROUPE_LOCAL_TYPE(troupe::manager_status)

@@ -36,22 +36,22 @@ struct run_config {
 
   struct warmup_section {
     bool enabled = true;
-    std::int64_t steps = 1200, batch_size = 16;
+    std::int64_t steps = 2000, batch_size = 16;
     double learning_rate = 2e-3, other_text_weight = 0.05;
     std::int64_t lr_warmup_steps = 50;
     double lr_final_share = 0.1;
-    double drills_first = 0.9, drills_last = 0.5, reading_first = 0.3, reading_last = 0.85;
-    double bridging_first = 0.3, bridging_last = 0.5, digits = 0.3, fictional = 0.85;
-    double good = .35, useless = .22, lazy = .25, guess = .09, wrong_field = .03, malformed = .06;
+    double drills_first = 0.9, drills_last = 0.3, reading_first = 0.4, reading_last = 0.5;
+    double bridging_first = 0.33, bridging_last = 0.33, digits = 0, fictional = 0.85;
+    double good = .22, useless = .10, lazy = .36, guess = .15, wrong_field = .09, malformed = .08;
     bool cache = true;
   } warmup;
 
   struct rl_section {
     std::string mode = "async";
-    std::int64_t eta = 1, steps = 80, groups_per_step = 16, group_size = 8, minibatches = 2;
-    double learning_rate = 4e-4, lr_final_share = 0.2;
+    std::int64_t eta = 1, steps = 60, groups_per_step = 16, group_size = 8, minibatches = 2;
+    double learning_rate = 4e-4, lr_final_share = 0.05;
     std::int64_t lr_warmup_steps = 3;
-    std::string loss = "k2";
+    std::string loss = "reinforce";
     double tau = 0.1, gamma = 0.95, negative_keep = 0.5, ptx_weight = 0, clip_norm = 1, weight_decay = 0;
     std::string kv_on_update = "keep";
   } rl;

@@ -1,5 +1,6 @@
 #include "actors/tree.hpp"
 
+#include "actors/control/control_actor.hpp"
 #include "actors/engine/engine_actor.hpp"
 #include "actors/evaluator/evaluator_actor.hpp"
 #include "actors/experiment/experiment_actor.hpp"
@@ -18,7 +19,11 @@ std::function<void(const supervision_event&)> observer(const context_ptr& ctx) {
   return [ctx = std::weak_ptr<const run_context>(ctx)](const supervision_event& event) {
     auto run = ctx.lock();
     if (!run) return;
-    if (event.kind == supervision_kind::restarted) ++*run->restarts;
+    if (event.kind == supervision_kind::restarted) {
+      ++*run->restarts;
+      if (event.child == names::rollouts)
+        for (const auto& name : {names::manager, names::evaluator}) tell(run->names->find(name), rollouts_lost{});
+    }
     if (event.kind == supervision_kind::quarantined || event.kind == supervision_kind::gave_up ||
         (event.kind == supervision_kind::ended && event.reason.message != "normal"))
       if (run->on_record)
@@ -101,6 +106,7 @@ std::vector<child_spec> tree_children(const context_ptr& ctx) {
   out.add_computing<learner_actor>(names::learner);
   out.add_actor<evaluator_actor>(names::evaluator);
   out.add_actor<experiment_actor>(names::experiment);
+  if (ctx->config.control.enabled) out.add_actor<control_actor>(names::control);
   return out.take();
 }
 

@@ -78,13 +78,6 @@ std::string newest_checkpoint(const fs::path& folder) {
 
 } // namespace
 
-json::object to_json(const balance& sheet) {
-  json::object retired;
-  for (const auto& [reason, count] : sheet.retired) retired[reason] = count;
-  return {{"accepted", sheet.accepted}, {"trained", sheet.trained}, {"pending", sheet.pending}, {"parked", sheet.parked},
-          {"retired", std::move(retired)}};
-}
-
 expected<balance> count_balance(event_store& store, int group_size) {
   std::array<std::vector<record>, 4> found;
   std::size_t i = 0;

@@ -16,6 +16,5 @@ expected<trajectory> read_rollout(event_store& store, const run_context& ctx, co
 
 /// accepted = trained + pending + parked + retired, from the store's records alone.
 expected<balance> count_balance(event_store& store, int group_size);
-json::object to_json(const balance& sheet);
 
 } // namespace troupe::cli

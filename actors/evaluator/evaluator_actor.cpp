@@ -37,6 +37,11 @@ behavior evaluator_actor::make_behavior() {
       ++failed_;
       ended(end.key);
     },
+    [this](const rollouts_lost&) {
+      waiting_.insert(waiting_.begin(), running_.begin(), running_.end());
+      running_.clear();
+      fill();
+    },
     resume_handler(),
   };
 }

@@ -22,6 +22,11 @@ behavior rollout_manager::make_behavior() {
       fill_slots();
     },
     [this](const recover_rollouts&) { recover(); },
+    [this](const rollouts_lost&) {
+      waiting_.insert(waiting_.begin(), running_.begin(), running_.end());
+      running_.clear();
+      fill_slots();
+    },
     [this](const set_admission& wish) -> result<done> {
       *ctx_->admission = wish.open;
       admit();

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "actors/ask_named.hpp"
+#include "runtime/base/http.hpp"
+
+namespace troupe {
+
+/// The REST face of a run, on loopback. Its server's threads only turn requests into messages; this actor asks the others and
+/// answers.
+///
+/// | request                                  | answer                                                              |
+/// | GET /healthz                             | 200 {"status": "ok"} while the experiment answers, else 503         |
+/// | GET /metrics                             | Prometheus text                                                     |
+/// | GET /v1/experiments                      | the experiments of this process                                     |
+/// | GET /v1/experiments/{id}                 | state, progress, balance                                            |
+/// | POST /v1/experiments/{id}/pause|resume|stop | 202 and the state it will have                                   |
+/// Errors are problem documents (RFC 9457).
+///
+///   CTRL-1  Every request is answered: by the actor asked, or 503 when it does not answer in time.
+///   CTRL-2  A restart listens on the same port again.
+class control_actor {
+public:
+  static constexpr const char* name = "control";
+  control_actor(self_ptr self, context_ptr ctx);
+  behavior make_behavior();
+
+private:
+  void status(const std::string& id, const http::responder& answer);
+  void metrics(const http::responder& answer);
+  template <class Command>
+  void command(const std::string& id, Command what, std::string_view state, const http::responder& answer);
+  bool known(const std::string& id, const http::responder& answer) const;
+
+  self_ptr self_;
+  context_ptr ctx_;
+  std::unique_ptr<http::server> server_;
+};
+
+/// A request on its way from the server's thread to the actor.
+struct control_request {
+  enum class verb : std::uint8_t { health, metrics, list, show, pause, resume, stop } what;
+  std::string id;
+  http::responder answer;
+};
+
+} // namespace troupe
+
+TROUPE_LOCAL_TYPE(troupe::control_request)
