@@ -66,9 +66,8 @@ struct call_schema {
 /// Reads one turn: either calls or one answer, with nothing around them, not even a space. `ended` is false
 /// when the turn was cut off by its token limit.
 ///   PARSE-1  Never throws, on whatever bytes.
-///   PARSE-2  With an error there are no calls and no answer; without one there are 1 to max_calls calls or
-///   else one answer. PARSE-3  Names of special tokens are reserved: one inside a call or an answer is an
-///   error, not text.
+///   PARSE-2  An error leaves no calls and no answer; else there are 1 to max_calls calls, or one answer.
+///   PARSE-3  A special token's name inside a call or an answer is an error, not text.
 parsed_turn parse_turn(std::string_view text, bool ended, const std::vector<call_schema>& tools,
                        int max_calls);
 

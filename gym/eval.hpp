@@ -10,7 +10,8 @@ namespace troupe {
 struct question_result {
   std::string task;
   int hops = 0; ///< 0: unknown
-  int samples = 0, correct = 0, format_errors = 0;
+  int samples = 0, correct = 0;
+  int format_errors = 0;         ///< episodes that ended otherwise than in an answer
   int turns = 0, tool_calls = 0; ///< summed over the samples
 
   /// Counts one judged episode in.

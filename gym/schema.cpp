@@ -9,7 +9,10 @@ namespace {
 constexpr int max_depth = 64;
 using fault = std::optional<std::string>;
 
-std::string_view spoken(std::string_view type) { return type == "array" ? "list" : type; }
+std::string spoken(std::string_view type) {
+  if (type == "array") return "a list";
+  return (type == "object" || type == "integer" ? "an " : "a ") + std::string(type);
+}
 
 bool whole(const json::value& what) {
   if (what.is_int64() || what.is_uint64()) return true;
@@ -95,14 +98,16 @@ fault check_type(const json::object& schema, const json::value& what, const std:
   std::string wanted;
   const auto fits = [&](const json::value& one) {
     if (!one.is_string()) return false;
-    wanted += (wanted.empty() ? "a " : " or a ") + std::string(spoken(one.get_string()));
+    wanted += (wanted.empty() ? "" : " or ") + spoken(one.get_string());
     return has_type(what, one.get_string());
   };
   if (type->is_string() && fits(*type)) return std::nullopt;
   if (type->is_array())
     for (const auto& one : type->get_array())
       if (fits(one)) return std::nullopt;
-  return where + ": found a " + std::string(json::type_name(what)) + ", expected " + wanted;
+  const auto found = json::type_name(what);
+  return where + ": found " + spoken(found == "list" ? "array" : found) + ", expected " +
+         (wanted.empty() ? "an unknown type" : wanted);
 }
 
 fault check(const json::object& schema, const json::value& what, const std::string& where, int depth) {

@@ -28,10 +28,9 @@ struct country_facts {
   std::vector<place> cities; ///< the largest with an unmistakable name; not the capital
   bool heldout = false;
   // -- what a search for it finds, and what names this country and no other of the data
-  bool own_name = true; ///< no other country's name contains it ("Guinea", "Samoa")
-  bool own_capital =
-      true; ///< no other capital has the name, and it mentions no country ("Singapore", "Panama City")
-  bool own_code = true; ///< it has one code, and no other country's contains it (44 and 44-1481)
+  bool own_name = true;    ///< no other country's name contains it ("Guinea", "Samoa")
+  bool own_capital = true; ///< no other capital has the name, and it mentions no country ("Panama City")
+  bool own_code = true;    ///< it has one code, and no other country's contains it (44 and 44-1481)
   bool own_domain = true;
 };
 
