@@ -184,9 +184,9 @@ private:
     add("loss", fixed(n("loss"), 4) + ", gradient " + fixed(n("grad_norm"), 2) + ", entropy " +
                     fixed(n("entropy"), 3) + ", KL " + fixed(n("kl"), 4) + ", logprob gap " +
                     scientific(n("max_logprob_gap")));
-    add("health", grouped(n("restarts")) + " restarts, " + grouped(n("trained")) + " trained, " +
-                      grouped(n("groups_skipped")) + " groups skipped, " + grouped(n("negatives_dropped")) +
-                      " negatives dropped");
+    add("health", "restarts " + grouped(n("restarts")) + ", trained " + grouped(n("trained")) +
+                      ", groups skipped " + grouped(n("groups_skipped")) + ", negatives dropped " +
+                      grouped(n("negatives_dropped")));
   }
 
   std::string held_out(std::size_t spark) const {
