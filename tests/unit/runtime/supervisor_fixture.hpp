@@ -19,7 +19,7 @@ TROUPE_INSPECT(leave)
 TROUPE_INSPECT(hello)
 
 /// What the probes did. `lives` of an id is never above one at a time.
-struct log {
+struct life_log {
   std::vector<std::string> lines;
   std::map<std::string, int> starts, lives;
   bool doubled = false;
@@ -28,7 +28,7 @@ struct log {
 class probe {
 public:
   static constexpr const char* name = "probe";
-  probe(self_ptr self, std::string id, log* out, bool ignores_stop)
+  probe(self_ptr self, std::string id, life_log* out, bool ignores_stop)
       : self_(self), id_(std::move(id)), out_(out) {
     if (++out_->lives[id_] > 1) out_->doubled = true;
     if (ignores_stop) self_->set_exit_handler([](caf::exit_msg&) {});
@@ -48,7 +48,7 @@ public:
 private:
   self_ptr self_;
   std::string id_;
-  log* out_;
+  life_log* out_;
 };
 
 struct world {
@@ -58,7 +58,7 @@ struct world {
     options.time = &sim.time();
     options.observer = [this](const supervision_event& e) { events.push_back(e); };
   }
-  log probes; // outlives the simulation
+  life_log probes; // outlives the simulation
   std::vector<supervision_event> events;
   simulation sim;
   directory_ptr names = std::make_shared<directory>();
