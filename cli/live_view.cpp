@@ -120,7 +120,9 @@ private:
   /// One write: back to the block's first row, the line that stays (if any), the block, and away with what is
   /// below.
   void draw(duration now, const std::string& stays = {}) {
-    // The last column stays free: a terminal erases it when the rest of a full line is cleared.
+    // The last column stays free: a terminal erases it when the rest of a full line is cleared. And no line
+    // is longer than needed, so that most resizes wrap nothing (tmux tells the new width a quarter of a
+    // second late).
     const auto columns = static_cast<std::size_t>(std::clamp(options_.width(), 20, 400));
     std::string frame = "\x1b[?25l";
     // After a resize the terminal has wrapped the old lines anew: count the rows that they take now.
@@ -131,7 +133,7 @@ private:
     if (!stays.empty()) frame += stays + "\x1b[K\n";
     frame += "\x1b[?7l";
     widths_.clear();
-    for (const auto& line : block(columns - 1, now)) {
+    for (const auto& line : block(std::min<std::size_t>(columns - 1, 88), now)) {
       if (!widths_.empty()) frame += "\n";
       frame += line.shown + "\x1b[K";
       widths_.push_back(line.width);
