@@ -58,6 +58,17 @@ struct explain_arguments {
 };
 int explain_config(const explain_arguments& arguments);
 
+struct bench_arguments {
+  std::string name; ///< quickstart | async | overhead | startup
+  std::filesystem::path config = "configs/quickstart.yaml";
+  std::filesystem::path folder = "runs/bench";
+  std::vector<std::string> overrides;
+  int seeds = 3;
+  int steps = 10;       ///< of the short ones
+  double latency = 0.1; ///< median tool time, seconds
+};
+int bench(const bench_arguments& arguments);
+
 int doctor(bool json);
 
 } // namespace troupe::cli

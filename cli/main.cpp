@@ -57,6 +57,17 @@ int main(int argc, char** argv) {
   inner->add_flag("--markdown", explain.markdown, "Print the page docs/config.md");
   inner->callback([&] { code = cli::explain_config(explain); });
 
+  cli::bench_arguments bench;
+  verb = app.add_subcommand("bench", "Measure the quickstart's figures: quickstart, async, overhead, startup");
+  verb->add_option("name", bench.name, "Which")->required();
+  verb->add_option("overrides", bench.overrides, "key=value for the runs");
+  verb->add_option("--config", bench.config, "The runs' YAML file");
+  verb->add_option("--folder", bench.folder, "Where the runs go");
+  verb->add_option("--seeds", bench.seeds, "Runs to average")->check(CLI::Range(1, 100));
+  verb->add_option("--steps", bench.steps, "RL steps of async and overhead")->check(CLI::Range(1, 100000));
+  verb->add_option("--latency", bench.latency, "async: median time of a tool call, seconds")->check(CLI::Range(0.0, 60.0));
+  verb->callback([&] { code = cli::bench(bench); });
+
   bool json = false;
   verb = app.add_subcommand("doctor", "Check what this machine has and what is missing");
   verb->add_flag("--json", json, "Print JSON");
