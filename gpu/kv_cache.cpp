@@ -11,12 +11,19 @@ kv_layout::kv_layout(const model_config& config)
   block_floats = tile_floats_ * heads * config.num_hidden_layers;
 }
 
-kv_block* kv_pool::take() {
-  if (used_ >= limit_) return nullptr;
-  if (free_.empty()) {
-    blocks_.push_back({aligned_floats(static_cast<std::size_t>(layout_.block_floats)), 0});
+void kv_pool::grow() {
+  const auto each = static_cast<std::size_t>(layout_.block_floats);
+  const auto count = std::max<std::size_t>(1, aligned_floats::huge_page / sizeof(float) / each);
+  slabs_.emplace_back(each * count);
+  for (std::size_t i = 0; i < count; ++i) {
+    blocks_.push_back({slabs_.back().data() + i * each, 0});
     free_.push_back(&blocks_.back());
   }
+}
+
+kv_block* kv_pool::take() {
+  if (used_ >= limit_) return nullptr;
+  if (free_.empty()) grow();
   auto* block = free_.back();
   free_.pop_back();
   block->owners = 1;
@@ -59,8 +66,8 @@ bool kv_sequence::adopt(const kv_sequence& from, int positions) {
   if (rest > 0) {
     last = pool_->take();
     if (!last) return false;
-    const auto& theirs = from.blocks_[static_cast<std::size_t>(whole)]->data;
-    std::copy_n(theirs.data(), theirs.size(), last->data.data());
+    std::copy_n(from.blocks_[static_cast<std::size_t>(whole)]->data, pool_->layout().block_floats,
+                last->data);
   }
   for (int i = 0; i < whole; ++i) kv_pool::share(from.blocks_[static_cast<std::size_t>(i)]);
   for (auto* block : blocks_) pool_->release(block);
@@ -78,7 +85,7 @@ bool kv_sequence::reserve(int positions) {
     if (last->owners > 1) {
       auto* mine = pool_->take();
       if (!mine) return false;
-      std::copy_n(last->data.data(), last->data.size(), mine->data.data());
+      std::copy_n(last->data, pool_->layout().block_floats, mine->data);
       pool_->release(std::exchange(last, mine));
     }
   }
@@ -92,7 +99,7 @@ bool kv_sequence::reserve(int positions) {
 
 void kv_sequence::list_blocks(std::vector<const float*>& out) const {
   out.clear();
-  for (auto* block : blocks_) out.push_back(block->data.data());
+  for (auto* block : blocks_) out.push_back(block->data);
 }
 
 } // namespace troupe

@@ -25,11 +25,11 @@ private:
 
 /// Keys and values of 16 consecutive positions, all layers. Sequences with the same beginning share it.
 struct kv_block {
-  aligned_floats data;
+  float* data = nullptr;
   int owners = 0;
 };
 
-/// The blocks of one engine. Memory is taken when first needed and kept.
+/// The blocks of one engine. Memory is taken when first needed, in pieces that fit huge pages, and kept.
 ///   KV-1  At most `limit` blocks have owners.
 ///   KV-2  A block with more than one owner is never written.
 class kv_pool {
@@ -45,8 +45,11 @@ public:
   std::int64_t limit() const { return limit_; }
 
 private:
+  void grow();
+
   kv_layout layout_;
   std::int64_t limit_, used_ = 0;
+  std::vector<aligned_floats> slabs_;
   std::deque<kv_block> blocks_; // stable addresses
   std::vector<kv_block*> free_;
 };
@@ -76,7 +79,7 @@ public:
   /// The kernels have filled the next positions.
   void append(token t) { tokens_.push_back(t); }
 
-  float* block(int position) { return blocks_[position / lanes]->data.data(); }
+  float* block(int position) { return blocks_[position / lanes]->data; }
   void list_blocks(std::vector<const float*>& out) const;
 
   /// Tokens before this were computed with older weights (kv_policy::keep): such a sequence lends nothing.
