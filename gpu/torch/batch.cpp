@@ -8,14 +8,16 @@
 
 namespace troupe::torch_detail {
 
-std::vector<sample_range> cut_into_passes(std::span<const std::int64_t> lengths, std::int64_t max_tokens, int lanes) {
+std::vector<sample_range> cut_into_passes(std::span<const std::int64_t> lengths, std::int64_t max_tokens,
+                                          int lanes) {
   const auto total = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
   std::int64_t passes = (total + max_tokens - 1) / max_tokens;
   passes = (passes + lanes - 1) / lanes * lanes;
   std::vector<sample_range> ranges;
   std::int64_t before = 0; // tokens in the samples so far
   for (std::size_t i = 0; i < lengths.size(); ++i) {
-    const auto share = static_cast<std::int64_t>(ranges.size()) * total / passes; // where the open pass should end
+    const auto share =
+        static_cast<std::int64_t>(ranges.size()) * total / passes; // where the open pass should end
     if (ranges.empty() || before + lengths[i] / 2 >= share || ranges.back().tokens + lengths[i] > max_tokens)
       ranges.push_back({i, i, 0});
     ranges.back().end = i + 1;
@@ -36,17 +38,21 @@ std::vector<sample_range> cut_evenly(std::size_t samples, int parts) {
   return ranges;
 }
 
-// -- checks -------------------------------------------------------------------------------------------------------------
+// -- checks
+// -------------------------------------------------------------------------------------------------------------
 
 namespace {
 
 std::string number(double x) { return std::to_string(x); }
 
-expected<void> check_tokens(const model_config& config, const std::vector<token>& tokens, const std::string& who) {
+expected<void> check_tokens(const model_config& config, const std::vector<token>& tokens,
+                            const std::string& who) {
   if (tokens.size() < 2)
-    return fail(errc::invalid, who + " has " + std::to_string(tokens.size()) + " tokens, expected at least 2");
+    return fail(errc::invalid,
+                who + " has " + std::to_string(tokens.size()) + " tokens, expected at least 2");
   if (tokens.size() > static_cast<std::size_t>(config.max_position_embeddings))
-    return fail(errc::invalid, who + " has " + std::to_string(tokens.size()) + " tokens, the model takes at most " +
+    return fail(errc::invalid, who + " has " + std::to_string(tokens.size()) +
+                                   " tokens, the model takes at most " +
                                    std::to_string(config.max_position_embeddings));
   for (token t : tokens)
     if (t < 0 || t >= config.vocab_size)
@@ -67,21 +73,25 @@ expected<void> check_samples(const model_config& config, std::span<const sft_sam
                                      std::to_string(s.tokens.size()) + " tokens");
     for (float w : s.weights)
       if (!std::isfinite(w) || w < 0)
-        return fail(errc::invalid, who + " has the loss weight " + number(w) + ", expected a finite number >= 0");
+        return fail(errc::invalid,
+                    who + " has the loss weight " + number(w) + ", expected a finite number >= 0");
   }
   return {};
 }
 
-expected<void> check_samples(const model_config& config, std::span<const rl_sample> samples, std::uint64_t version) {
+expected<void> check_samples(const model_config& config, std::span<const rl_sample> samples,
+                             std::uint64_t version) {
   for (const auto& s : samples) {
     const auto who = "sample " + s.id;
     if (auto ok = check_tokens(config, s.tokens, who); !ok) return ok;
     const auto n = s.tokens.size();
-    if (s.mask.size() != n || s.behaviour_logprobs.size() != n || s.versions.size() != n || s.turn_weights.size() != n)
+    if (s.mask.size() != n || s.behaviour_logprobs.size() != n || s.versions.size() != n ||
+        s.turn_weights.size() != n)
       return fail(errc::invalid, who + ": mask, logprobs, versions and turn weights must be as long as its " +
                                      std::to_string(n) + " tokens");
     if (!(s.temperature > 0) || !std::isfinite(s.temperature))
-      return fail(errc::invalid, who + " was sampled at temperature " + number(s.temperature) + ", expected > 0");
+      return fail(errc::invalid,
+                  who + " was sampled at temperature " + number(s.temperature) + ", expected > 0");
     if (!std::isfinite(s.reward) || !std::isfinite(s.baseline) || !std::isfinite(s.weight))
       return fail(errc::invalid, who + " has a reward, baseline or weight that is not finite");
     if (s.mask[0]) return fail(errc::invalid, who + " has mask 1 on its first token, which nothing predicts");
@@ -107,7 +117,8 @@ expected<void> check_options(const rl_options& o) {
     return fail(errc::invalid, std::string(name) + " is " + number(found) + ", expected " + wanted);
   };
   if (!(o.tau > 0) || !std::isfinite(o.tau)) return bad("tau", o.tau, "a number above 0");
-  if (!(o.ptx_weight >= 0) || !std::isfinite(o.ptx_weight)) return bad("ptx_weight", o.ptx_weight, "a number >= 0");
+  if (!(o.ptx_weight >= 0) || !std::isfinite(o.ptx_weight))
+    return bad("ptx_weight", o.ptx_weight, "a number >= 0");
   if (o.minibatches < 1) return bad("minibatches", o.minibatches, "at least 1");
   if (!(o.ratio_cap > 0)) return bad("ratio_cap", o.ratio_cap, "a number above 0");
   if (!(o.learning_rate >= 0) || !std::isfinite(o.learning_rate))
@@ -115,7 +126,8 @@ expected<void> check_options(const rl_options& o) {
   return {};
 }
 
-// -- packing ------------------------------------------------------------------------------------------------------------
+// -- packing
+// ------------------------------------------------------------------------------------------------------------
 
 namespace {
 std::int64_t bucket(std::size_t n) { return static_cast<std::int64_t>((n + 31) / 32 * 32); }
@@ -133,7 +145,8 @@ at::Tensor doubles(const std::vector<double>& from) {
 }
 } // namespace
 
-packed_batch pack(std::span<const sequence_ref> sequences, const std::function<bool(std::size_t, std::size_t)>& asked) {
+packed_batch pack(std::span<const sequence_ref> sequences,
+                  const std::function<bool(std::size_t, std::size_t)>& asked) {
   std::vector<std::int64_t> tokens, previous, rows, targets;
   std::vector<std::int32_t> offsets{0};
   std::vector<float> inverse_temperatures;
@@ -197,7 +210,8 @@ packed_rl pack_samples(std::span<const rl_sample> samples) {
   out.batch = pack(sequences, [&](std::size_t s, std::size_t t) { return samples[s].mask[t] != 0; });
   out.in.behaviour = doubles(behaviour);
   out.in.turn_weights = doubles(turn_weights);
-  out.in.sequence = to_tensor<std::int64_t>(sequence, static_cast<std::int64_t>(sequence.size()), 0, at::kLong);
+  out.in.sequence =
+      to_tensor<std::int64_t>(sequence, static_cast<std::int64_t>(sequence.size()), 0, at::kLong);
   out.in.advantages = doubles(advantages);
   out.in.weights = doubles(weights);
   return out;

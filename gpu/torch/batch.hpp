@@ -14,17 +14,19 @@ struct sample_range {
   std::int64_t tokens = 0;
 };
 
-/// Cuts samples of these lengths, in their order, into passes of about equal tokens: at most max_tokens each (one sample
-/// may be longer), and a whole multiple of `lanes` passes where there are samples enough, so that no lane waits.
-/// A pure function: the same batch is cut the same way every time.
-std::vector<sample_range> cut_into_passes(std::span<const std::int64_t> lengths, std::int64_t max_tokens, int lanes);
+/// Cuts samples of these lengths, in their order, into passes of about equal tokens: at most max_tokens each
+/// (one sample may be longer), and a whole multiple of `lanes` passes where there are samples enough, so that
+/// no lane waits. A pure function: the same batch is cut the same way every time.
+std::vector<sample_range> cut_into_passes(std::span<const std::int64_t> lengths, std::int64_t max_tokens,
+                                          int lanes);
 
 /// A batch in `parts` neighbouring pieces whose sizes differ by at most one; empty pieces are left out.
 std::vector<sample_range> cut_evenly(std::size_t samples, int parts);
 
 // -- what the learner refuses: errc::invalid names the sample, what was found and what was expected
 expected<void> check_samples(const model_config& config, std::span<const sft_sample> samples);
-expected<void> check_samples(const model_config& config, std::span<const rl_sample> samples, std::uint64_t version);
+expected<void> check_samples(const model_config& config, std::span<const rl_sample> samples,
+                             std::uint64_t version);
 expected<void> check_options(const rl_options& options);
 
 /// Sequences end to end; asks about every token t >= 1 for which asked(sample, t).
@@ -32,7 +34,8 @@ struct sequence_ref {
   const std::vector<token>* tokens;
   double temperature;
 };
-packed_batch pack(std::span<const sequence_ref> sequences, const std::function<bool(std::size_t, std::size_t)>& asked);
+packed_batch pack(std::span<const sequence_ref> sequences,
+                  const std::function<bool(std::size_t, std::size_t)>& asked);
 
 /// The numbers of some samples, one row per token asked about, in float64.
 struct packed_sft {
@@ -43,7 +46,7 @@ packed_sft pack_samples(std::span<const sft_sample> samples);
 
 struct packed_rl {
   packed_batch batch;
-  loss_input in;             ///< without logprobs and divisor
+  loss_input in;                ///< without logprobs and divisor
   std::vector<float> behaviour; ///< again, for the statistics
   std::vector<std::uint64_t> versions;
 };

@@ -2,7 +2,8 @@
 
 #include <cstddef>
 
-#pragma GCC target("arch=x86-64-v3") // after every include: nothing of the standard library is compiled for it
+#pragma GCC target(                                                                                          \
+    "arch=x86-64-v3") // after every include: nothing of the standard library is compiled for it
 #pragma GCC optimize("no-math-errno,no-trapping-math,no-signed-zeros")
 
 #define TROUPE_LANES 8

@@ -1,6 +1,7 @@
-// The kernels of one instruction set. Included once by each kernels_*.cpp, which sets TROUPE_LANES (floats per vector),
-// TROUPE_BLOCK_ROWS (rows of a register block), TROUPE_KERNELS (the table's name) and the target before it. It uses nothing
-// of the standard library: an inline function compiled here for a newer processor must not be the one that others get.
+// The kernels of one instruction set. Included once by each kernels_*.cpp, which sets TROUPE_LANES (floats
+// per vector), TROUPE_BLOCK_ROWS (rows of a register block), TROUPE_KERNELS (the table's name) and the target
+// before it. It uses nothing of the standard library: an inline function compiled here for a newer processor
+// must not be the one that others get.
 
 namespace troupe::torch_detail {
 namespace TROUPE_KERNELS_NAMESPACE {
@@ -51,7 +52,9 @@ TROUPE_INLINE float largest(vec v) {
   return m;
 }
 TROUPE_INLINE index round_up(index n, index to) { return (n + to - 1) / to * to; }
-TROUPE_INLINE void clear(float* p, index n) { __builtin_memset(p, 0, static_cast<std::size_t>(n) * sizeof(float)); }
+TROUPE_INLINE void clear(float* p, index n) {
+  __builtin_memset(p, 0, static_cast<std::size_t>(n) * sizeof(float));
+}
 
 /// exp, about 1 ulp (Cephes' expf), for -86 .. 88 and clamped there; a NaN stays one.
 TROUPE_INLINE vec exponential(vec x) {
@@ -72,11 +75,12 @@ TROUPE_INLINE vec exponential(vec x) {
   return (vec)((ivec)p + (power << 23));
 }
 
-// -- small matrix products -------------------------------------------------------------------------------------------
+// -- small matrix products
+// -------------------------------------------------------------------------------------------
 
 template <int R, int C>
-TROUPE_INLINE void block(const float* a, index a_row, index a_col, const float* b, index b_row, index depth, float* c,
-                         index c_row, bool accumulate) {
+TROUPE_INLINE void block(const float* a, index a_row, index a_col, const float* b, index b_row, index depth,
+                         float* c, index c_row, bool accumulate) {
   vec s[R][C];
   for (int r = 0; r < R; ++r)
     for (int j = 0; j < C; ++j) s[r][j] = accumulate ? load(c + r * c_row + j * lanes) : vec{};
@@ -93,18 +97,21 @@ TROUPE_INLINE void block(const float* a, index a_row, index a_col, const float* 
 }
 
 /// c[m, n] (+)= a[m, depth] b[depth, n]. m is a multiple of block_rows, n of lanes; a has any strides.
-void product(index m, index n, index depth, const float* a, index a_row, index a_col, const float* b, index b_row,
-             float* c, index c_row, bool accumulate) {
+void product(index m, index n, index depth, const float* a, index a_row, index a_col, const float* b,
+             index b_row, float* c, index c_row, bool accumulate) {
   for (index i = 0; i < m; i += block_rows) {
     index j = 0;
     for (; j + 2 * lanes <= n; j += 2 * lanes)
-      block<block_rows, 2>(a + i * a_row, a_row, a_col, b + j, b_row, depth, c + i * c_row + j, c_row, accumulate);
+      block<block_rows, 2>(a + i * a_row, a_row, a_col, b + j, b_row, depth, c + i * c_row + j, c_row,
+                           accumulate);
     if (j < n)
-      block<block_rows, 1>(a + i * a_row, a_row, a_col, b + j, b_row, depth, c + i * c_row + j, c_row, accumulate);
+      block<block_rows, 1>(a + i * a_row, a_row, a_col, b + j, b_row, depth, c + i * c_row + j, c_row,
+                           accumulate);
   }
 }
 
-// -- normalisation and activation --------------------------------------------------------------------------------------
+// -- normalisation and activation
+// --------------------------------------------------------------------------------------
 
 void rms_norm(const float* x, const float* delta, const float* weight, float epsilon, index rows, index width,
               float* sums, float* normed, float* rstd) {
@@ -126,7 +133,8 @@ void rms_norm(const float* x, const float* delta, const float* weight, float eps
     }
     const float scale = 1.f / __builtin_sqrtf(sum(squares) / static_cast<float>(width) + epsilon);
     rstd[r] = scale;
-    strips(width, [&](index i, index n) { store(normed + i, load(from + i, n) * scale * load(weight + i, n), n); });
+    strips(width,
+           [&](index i, index n) { store(normed + i, load(from + i, n) * scale * load(weight + i, n), n); });
   }
 }
 
@@ -168,7 +176,8 @@ void swiglu_backward(const float* gate_up, const float* d_out, index rows, index
     });
 }
 
-// -- attention ---------------------------------------------------------------------------------------------------------
+// -- attention
+// ---------------------------------------------------------------------------------------------------------
 
 struct sequence_view {
   index first, length, padded; // rows of the batch; padded to whole query blocks
@@ -191,8 +200,8 @@ TROUPE_INLINE void rotate_row(const attention_shape& shape, index position, cons
   });
 }
 
-TROUPE_INLINE void load_head(const attention_shape& shape, const sequence_view& seq, const float* from, index row_width,
-                             bool rotated, float scale, float* to, index to_width) {
+TROUPE_INLINE void load_head(const attention_shape& shape, const sequence_view& seq, const float* from,
+                             index row_width, bool rotated, float scale, float* to, index to_width) {
   if (to_width != shape.dim) clear(to, seq.padded * to_width);
   for (index t = 0; t < seq.length; ++t) {
     const float* row = from + (seq.first + t) * row_width;
@@ -222,7 +231,7 @@ void attention(const attention_shape& shape, const float* qkv, float* out, float
     const auto seq = view(shape, s);
     const index t = seq.padded;
     float *q = scratch, *k = q + t * wide, *v = k + t * wide, *k_t = v + t * wide, *scores = k_t + t * wide;
-    float *result = scores + query_block * t;
+    float* result = scores + query_block * t;
     for (index kv = 0; kv < shape.kv_heads; ++kv) {
       load_head(shape, seq, qkv + (shape.heads + kv) * dim, row_width, true, 1.f, k, wide);
       load_head(shape, seq, qkv + (shape.heads + shape.kv_heads + kv) * dim, row_width, false, 1.f, v, wide);
@@ -255,7 +264,9 @@ void attention(const attention_shape& shape, const float* qkv, float* out, float
           product(query_block, wide, columns, scores, t, 1, v, wide, result, wide, false);
           for (index r = 0; r < query_block && i0 + r < seq.length; ++r) {
             float* to = out + (seq.first + i0 + r) * out_width + h * dim;
-            strips(dim, [&](index i, index n) { store(to + i, load(result + r * wide + i, n) * inverse_sums[r], n); });
+            strips(dim, [&](index i, index n) {
+              store(to + i, load(result + r * wide + i, n) * inverse_sums[r], n);
+            });
           }
         }
       }
@@ -265,8 +276,8 @@ void attention(const attention_shape& shape, const float* qkv, float* out, float
   clear(out + used * out_width, (shape.rows - used) * out_width);
 }
 
-void attention_backward(const attention_shape& shape, const float* qkv, const float* out, const float* log_sums,
-                        const float* d_out, float* d_qkv, float* scratch) {
+void attention_backward(const attention_shape& shape, const float* qkv, const float* out,
+                        const float* log_sums, const float* d_out, float* d_qkv, float* scratch) {
   const index dim = shape.dim, wide = round_up(dim, lanes), group = shape.heads / shape.kv_heads;
   const index row_width = (shape.heads + 2 * shape.kv_heads) * dim, out_width = shape.heads * dim;
   const float scale = 1.f / __builtin_sqrtf(static_cast<float>(dim));
@@ -330,10 +341,11 @@ void attention_backward(const attention_shape& shape, const float* qkv, const fl
   clear(d_qkv + used * row_width, (shape.rows - used) * row_width);
 }
 
-// -- the output distribution -------------------------------------------------------------------------------------------
+// -- the output distribution
+// -------------------------------------------------------------------------------------------
 
-void softmax_logprobs(float* logits, const std::int64_t* targets, const float* inverse_temperatures, index rows,
-                      index width, float* logprobs, float* entropies, float* inverse_sums) {
+void softmax_logprobs(float* logits, const std::int64_t* targets, const float* inverse_temperatures,
+                      index rows, index width, float* logprobs, float* entropies, float* inverse_sums) {
   for (index r = 0; r < rows; ++r, logits += width) {
     logprobs[r] = entropies[r] = inverse_sums[r] = 0;
     if (targets[r] < 0) continue;
@@ -360,8 +372,9 @@ void softmax_logprobs(float* logits, const std::int64_t* targets, const float* i
   }
 }
 
-void softmax_logprobs_backward(float* exponentials, const std::int64_t* targets, const float* inverse_temperatures,
-                               const float* inverse_sums, const float* d_logprobs, index rows, index width) {
+void softmax_logprobs_backward(float* exponentials, const std::int64_t* targets,
+                               const float* inverse_temperatures, const float* inverse_sums,
+                               const float* d_logprobs, index rows, index width) {
   for (index r = 0; r < rows; ++r, exponentials += width) {
     if (targets[r] < 0) {
       clear(exponentials, width);
@@ -373,10 +386,11 @@ void softmax_logprobs_backward(float* exponentials, const std::int64_t* targets,
   }
 }
 
-// -- tables and the optimizer ------------------------------------------------------------------------------------------
+// -- tables and the optimizer
+// ------------------------------------------------------------------------------------------
 
-void gather_rows(const float* table, const std::int64_t* ids, const float* also, float scale, index rows, index width,
-                 float* out) {
+void gather_rows(const float* table, const std::int64_t* ids, const float* also, float scale, index rows,
+                 index width, float* out) {
   for (index r = 0; r < rows; ++r, out += width) {
     const float* from = ids[r] < 0 ? nullptr : table + ids[r] * width;
     strips(width, [&](index i, index n) {
@@ -387,7 +401,8 @@ void gather_rows(const float* table, const std::int64_t* ids, const float* also,
   }
 }
 
-void scatter_rows(const float* from, const std::int64_t* ids, float scale, index rows, index width, float* table) {
+void scatter_rows(const float* from, const std::int64_t* ids, float scale, index rows, index width,
+                  float* table) {
   for (index r = 0; r < rows; ++r, from += width) {
     if (ids[r] < 0) continue;
     float* to = table + ids[r] * width;
@@ -413,7 +428,8 @@ double sum_of_squares(const float* x, index n) {
   return total;
 }
 
-void adamw(float* weights, const float* gradient, float* moment1, float* moment2, index n, const adamw_numbers& with) {
+void adamw(float* weights, const float* gradient, float* moment1, float* moment2, index n,
+           const adamw_numbers& with) {
   const adamw_numbers a = with;
   const float step = a.learning_rate / a.correction1, inverse_root = 1.f / a.root_correction2;
   for (index i = 0; i < n; ++i) {

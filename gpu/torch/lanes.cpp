@@ -10,7 +10,8 @@ void stay_in_this_thread() {
 }
 
 lane_pool::lane_pool(int lanes) : errors_(static_cast<std::size_t>(lanes < 1 ? 1 : lanes)) {
-  for (std::size_t lane = 1; lane < errors_.size(); ++lane) threads_.emplace_back([this, lane] { loop(lane); });
+  for (std::size_t lane = 1; lane < errors_.size(); ++lane)
+    threads_.emplace_back([this, lane] { loop(lane); });
 }
 
 lane_pool::~lane_pool() {
@@ -25,7 +26,9 @@ void lane_pool::share(std::size_t lane) noexcept {
   try {
     stay_in_this_thread();
     for (std::size_t item = lane; item < items_; item += errors_.size()) (*work_)(item, lane);
-  } catch (...) { errors_[lane] = std::current_exception(); }
+  } catch (...) {
+    errors_[lane] = std::current_exception();
+  }
 }
 
 void lane_pool::run(std::size_t items, const std::function<void(std::size_t, std::size_t)>& work) {

@@ -9,8 +9,9 @@
 
 namespace troupe::torch_detail {
 
-/// A few threads that share out numbered work the same way every time: lane l does l, l + lanes, ... in order. Lane 0 is
-/// the caller's thread. An exception in a lane is thrown again by `run`, after all lanes are done (the lowest lane's).
+/// A few threads that share out numbered work the same way every time: lane l does l, l + lanes, ... in
+/// order. Lane 0 is the caller's thread. An exception in a lane is thrown again by `run`, after all lanes are
+/// done (the lowest lane's).
 class lane_pool {
 public:
   explicit lane_pool(int lanes);

@@ -14,9 +14,10 @@ public:
     made.matrices.push_back({out, 0, columns});
     for (const auto& [name, rows] : named_rows) {
       const auto size = columns == 0 ? rows : rows * columns;
-      made.parts.push_back({name + ".weight",
-                            columns == 0 ? std::vector<std::int64_t>{rows} : std::vector<std::int64_t>{rows, columns}, out,
-                            size});
+      made.parts.push_back(
+          {name + ".weight",
+           columns == 0 ? std::vector<std::int64_t>{rows} : std::vector<std::int64_t>{rows, columns}, out,
+           size});
       made.matrices.back().rows += rows;
       out += size;
     }
@@ -68,7 +69,8 @@ expected<void> check_tensors(const flat_layout& layout, const std::map<std::stri
                                      std::to_string(it->second.data.size()) + " numbers, expected " +
                                      shape_text(part.shape));
     for (float x : it->second.data)
-      if (!std::isfinite(x)) return fail(errc::invalid, "tensor " + name + " holds a number that is not finite");
+      if (!std::isfinite(x))
+        return fail(errc::invalid, "tensor " + name + " holds a number that is not finite");
     ++found;
   }
   if (prefix.empty() && found != tensors.size())

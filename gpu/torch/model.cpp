@@ -5,13 +5,14 @@
 
 namespace troupe::torch_detail {
 
-model_parameters view_parameters(const model_config& config, const flat_layout& layout, const at::Tensor& flat,
-                                 const at::Tensor& gradient) {
+model_parameters view_parameters(const model_config& config, const flat_layout& layout,
+                                 const at::Tensor& flat, const at::Tensor& gradient) {
   std::size_t at = 0;
   const auto next = [&] {
     const auto& m = layout.matrices.at(at++);
     const auto size = m.columns == 0 ? m.rows : m.rows * m.columns;
-    const auto shape = m.columns == 0 ? std::vector<std::int64_t>{m.rows} : std::vector<std::int64_t>{m.rows, m.columns};
+    const auto shape =
+        m.columns == 0 ? std::vector<std::int64_t>{m.rows} : std::vector<std::int64_t>{m.rows, m.columns};
     auto leaf = flat.narrow(0, m.offset, size).view(shape).detach();
     if (gradient.defined()) {
       leaf.set_requires_grad(true);
@@ -45,8 +46,8 @@ rope_tables make_rope_tables(const model_config& config) {
   return t;
 }
 
-model_output run_model(const model_config& config, const model_parameters& parameters, const rope_tables& rope,
-                       const packed_batch& batch, const operations& ops) {
+model_output run_model(const model_config& config, const model_parameters& parameters,
+                       const rope_tables& rope, const packed_batch& batch, const operations& ops) {
   const attention_layout layout{.offsets = batch.offsets,
                                 .cosines = rope.cosines,
                                 .sines = rope.sines,
@@ -71,7 +72,8 @@ model_output run_model(const model_config& config, const model_parameters& param
     const auto& norm = last ? parameters.final_norm : parameters.layers[i + 1].input_norm;
     std::tie(x, h) = ops.add_rms_norm(x, out, norm, epsilon);
   }
-  auto [logprobs, entropies] = ops.token_logprobs(h, parameters.head, batch.targets, batch.inverse_temperatures);
+  auto [logprobs, entropies] =
+      ops.token_logprobs(h, parameters.head, batch.targets, batch.inverse_temperatures);
   return {logprobs.narrow(0, 0, batch.queries), entropies.narrow(0, 0, batch.queries)};
 }
 

@@ -15,10 +15,10 @@ struct model_parameters {
   at::Tensor final_norm, head; ///< head is the embedding where they are tied
 };
 
-/// Views into `flat`, a tensor of layout.total numbers of any floating type. Gradients land in `gradient` (same size) if it
-/// is defined: then every view is a leaf that requires one.
-model_parameters view_parameters(const model_config& config, const flat_layout& layout, const at::Tensor& flat,
-                                 const at::Tensor& gradient);
+/// Views into `flat`, a tensor of layout.total numbers of any floating type. Gradients land in `gradient`
+/// (same size) if it is defined: then every view is a leaf that requires one.
+model_parameters view_parameters(const model_config& config, const flat_layout& layout,
+                                 const at::Tensor& flat, const at::Tensor& gradient);
 
 /// cos and sin of position * theta^(-2i/dim), computed in double.
 struct rope_tables {
@@ -26,8 +26,8 @@ struct rope_tables {
 };
 rope_tables make_rope_tables(const model_config& config);
 
-/// Some whole sequences end to end, and which of their tokens are asked about. Rows and queries are padded to a multiple of
-/// 32, so that matrix products meet few different sizes (oneDNN compiles a kernel for each).
+/// Some whole sequences end to end, and which of their tokens are asked about. Rows and queries are padded to
+/// a multiple of 32, so that matrix products meet few different sizes (oneDNN compiles a kernel for each).
 struct packed_batch {
   at::Tensor tokens, previous; ///< int64 [rows]; previous -1 at the start of a sequence
   at::Tensor offsets;          ///< int32 [sequences + 1]
@@ -44,7 +44,7 @@ struct model_output {
 };
 
 /// A decoder-only transformer of Hugging Face's Llama shape. A pure function of parameters and batch.
-model_output run_model(const model_config& config, const model_parameters& parameters, const rope_tables& rope,
-                       const packed_batch& batch, const operations& ops);
+model_output run_model(const model_config& config, const model_parameters& parameters,
+                       const rope_tables& rope, const packed_batch& batch, const operations& ops);
 
 } // namespace troupe::torch_detail

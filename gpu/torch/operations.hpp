@@ -13,12 +13,14 @@ struct attention_layout {
   std::int64_t heads = 0, kv_heads = 0, dim = 0;
 };
 
-/// The pieces a model is made of, differentiable. Two tables with the same meaning: `fused` (float32 on the CPU: own
-/// kernels and oneDNN's matrix product) and `reference` (plain ATen, any type and device; the oracle of the tests).
+/// The pieces a model is made of, differentiable. Two tables with the same meaning: `fused` (float32 on the
+/// CPU: own kernels and oneDNN's matrix product) and `reference` (plain ATen, any type and device; the oracle
+/// of the tests).
 ///   OPS-1  Both give the same values and gradients up to rounding.
 ///   OPS-2  Rows that are padding give no gradient.
 struct operations {
-  /// (table[tokens] + table[previous] map^T) * scale; previous -1: none. `map` may be undefined: then table[tokens] * scale.
+  /// (table[tokens] + table[previous] map^T) * scale; previous -1: none. `map` may be undefined: then
+  /// table[tokens] * scale.
   at::Tensor (*embed)(const at::Tensor& table, const at::Tensor& map, const at::Tensor& tokens,
                       const at::Tensor& previous, double scale);
   at::Tensor (*linear)(const at::Tensor& x, const at::Tensor& weight); ///< x weight^T
@@ -26,12 +28,13 @@ struct operations {
   /// {x + delta, rms_norm(x + delta)}
   std::pair<at::Tensor, at::Tensor> (*add_rms_norm)(const at::Tensor& x, const at::Tensor& delta,
                                                     const at::Tensor& weight, double epsilon);
-  /// Causal, rotary, grouped-query attention inside each sequence: [rows, (heads + 2 kv) dim] -> [rows, heads * dim].
+  /// Causal, rotary, grouped-query attention inside each sequence: [rows, (heads + 2 kv) dim] -> [rows, heads
+  /// * dim].
   at::Tensor (*attention)(const at::Tensor& qkv, const attention_layout& layout);
-  at::Tensor (*swiglu)(const at::Tensor& gate_up);                     ///< [rows, 2 f] -> [rows, f]
+  at::Tensor (*swiglu)(const at::Tensor& gate_up);                        ///< [rows, 2 f] -> [rows, f]
   at::Tensor (*select_rows)(const at::Tensor& x, const at::Tensor& rows); ///< -1 gives a row of zeros
-  /// log softmax(h weight^T * inverse_temperature)[target] and the entropy of that distribution (without gradient).
-  /// target -1: padding, gives 0.
+  /// log softmax(h weight^T * inverse_temperature)[target] and the entropy of that distribution (without
+  /// gradient). target -1: padding, gives 0.
   std::pair<at::Tensor, at::Tensor> (*token_logprobs)(const at::Tensor& h, const at::Tensor& weight,
                                                       const at::Tensor& targets,
                                                       const at::Tensor& inverse_temperatures);

@@ -23,7 +23,8 @@ float* floats(const Tensor& x) { return x.data_ptr<float>(); }
 const std::int64_t* ids(const Tensor& x) { return x.data_ptr<std::int64_t>(); }
 Tensor floats_like(const Tensor& x, at::IntArrayRef shape) { return at::empty(shape, x.options()); }
 
-// -- matrix products: oneDNN's, reached by name; twice as fast as MKL's on processors that are not Intel's (decision 0006)
+// -- matrix products: oneDNN's, reached by name; twice as fast as MKL's on processors that are not Intel's
+// (decision 0006)
 
 using linear_signature = Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, std::string_view,
                                 c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
@@ -81,7 +82,8 @@ struct embed_function : Function<embed_function> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     guard below;
     const auto saved = ctx->get_saved_variables();
-    const auto &table = saved[0], &map = saved[1], &tokens = saved[2], &previous = saved[3], &shifted = saved[4];
+    const auto &table = saved[0], &map = saved[1], &tokens = saved[2], &previous = saved[3],
+               &shifted = saved[4];
     const auto scale = static_cast<float>(ctx->saved_data["scale"].toDouble());
     const auto d = grads[0].contiguous();
     const auto n = tokens.size(0), width = table.size(1);
@@ -98,8 +100,9 @@ struct embed_function : Function<embed_function> {
 };
 
 struct rms_norm_function : Function<rms_norm_function> {
-  static variable_list forward(AutogradContext* ctx, const Tensor& x, const std::optional<Tensor>& maybe_delta,
-                               const Tensor& weight, double epsilon) {
+  static variable_list forward(AutogradContext* ctx, const Tensor& x,
+                               const std::optional<Tensor>& maybe_delta, const Tensor& weight,
+                               double epsilon) {
     guard below;
     const auto delta = maybe_delta.value_or(Tensor());
     const auto rows = x.size(0), width = x.size(1);
@@ -121,8 +124,9 @@ struct rms_norm_function : Function<rms_norm_function> {
     const auto d_sum = two && grads[1].defined() ? grads[1].contiguous() : Tensor();
     const auto d_normed = grads[0].defined() ? grads[0].contiguous() : at::zeros_like(sum);
     auto d_x = at::empty_like(sum), d_weight = at::zeros_like(weight);
-    kernels().rms_norm_backward(floats(sum), floats(weight), floats(rstd), d_sum.defined() ? floats(d_sum) : nullptr,
-                                floats(d_normed), sum.size(0), sum.size(1), floats(d_x), floats(d_weight));
+    kernels().rms_norm_backward(floats(sum), floats(weight), floats(rstd),
+                                d_sum.defined() ? floats(d_sum) : nullptr, floats(d_normed), sum.size(0),
+                                sum.size(1), floats(d_x), floats(d_weight));
     return {d_x, two ? d_x : Tensor(), d_weight, {}};
   }
 };
@@ -179,10 +183,12 @@ attention_shape shape_of(const Tensor& qkv, const Tensor& offsets, const Tensor&
 
 struct attention_function : Function<attention_function> {
   static Tensor forward(AutogradContext* ctx, const Tensor& qkv, const Tensor& offsets, const Tensor& cosines,
-                        const Tensor& sines, std::int64_t heads, std::int64_t kv_heads, std::int64_t longest) {
+                        const Tensor& sines, std::int64_t heads, std::int64_t kv_heads,
+                        std::int64_t longest) {
     guard below;
     const auto shape = shape_of(qkv, offsets, cosines, sines, heads, kv_heads);
-    auto out = floats_like(qkv, {shape.rows, heads * shape.dim}), log_sums = floats_like(qkv, {shape.rows, heads});
+    auto out = floats_like(qkv, {shape.rows, heads * shape.dim}),
+         log_sums = floats_like(qkv, {shape.rows, heads});
     auto scratch = floats_like(qkv, {kernels().attention_scratch(longest, shape.dim)});
     kernels().attention(shape, floats(qkv), floats(out), floats(log_sums), floats(scratch));
     ctx->save_for_backward({qkv, out, log_sums, offsets, cosines, sines});
@@ -199,7 +205,8 @@ struct attention_function : Function<attention_function> {
                                 ctx->saved_data["kv_heads"].toInt());
     const auto d = grads[0].contiguous();
     auto d_qkv = at::empty_like(qkv);
-    auto scratch = floats_like(qkv, {kernels().attention_scratch(ctx->saved_data["longest"].toInt(), shape.dim)});
+    auto scratch =
+        floats_like(qkv, {kernels().attention_scratch(ctx->saved_data["longest"].toInt(), shape.dim)});
     kernels().attention_backward(shape, floats(qkv), floats(out), floats(log_sums), floats(d), floats(d_qkv),
                                  floats(scratch));
     return {d_qkv, {}, {}, {}, {}, {}, {}};
@@ -207,8 +214,8 @@ struct attention_function : Function<attention_function> {
 };
 
 struct logprobs_function : Function<logprobs_function> {
-  static variable_list forward(AutogradContext* ctx, const Tensor& h, const Tensor& weight, const Tensor& targets,
-                               const Tensor& inverse_temperatures) {
+  static variable_list forward(AutogradContext* ctx, const Tensor& h, const Tensor& weight,
+                               const Tensor& targets, const Tensor& inverse_temperatures) {
     guard below;
     const auto rows = h.size(0), width = weight.size(0);
     auto logits = times_transposed(h, weight);
@@ -225,31 +232,34 @@ struct logprobs_function : Function<logprobs_function> {
     const auto &h = saved[0], &weight = saved[1], &exponentials = saved[4];
     const auto d = grads[0].contiguous();
     // In place, since nothing else holds the exponentials: a graph is walked once.
-    kernels().softmax_logprobs_backward(floats(exponentials), ids(saved[2]), floats(saved[3]), floats(saved[5]),
-                                        floats(d), h.size(0), weight.size(0));
+    kernels().softmax_logprobs_backward(floats(exponentials), ids(saved[2]), floats(saved[3]),
+                                        floats(saved[5]), floats(d), h.size(0), weight.size(0));
     return {times_transposed(exponentials, weight.t()), times_transposed(exponentials.t(), h.t()), {}, {}};
   }
 };
 
-// -- the table -----------------------------------------------------------------------------------------------------------
+// -- the table
+// -----------------------------------------------------------------------------------------------------------
 
 /// An argument that may be absent: autograd takes no undefined tensors.
 std::optional<Tensor> maybe(const Tensor& x) { return x.defined() ? std::optional(x) : std::nullopt; }
 
-Tensor embed(const Tensor& table, const Tensor& map, const Tensor& tokens, const Tensor& previous, double scale) {
+Tensor embed(const Tensor& table, const Tensor& map, const Tensor& tokens, const Tensor& previous,
+             double scale) {
   return embed_function::apply(table, maybe(map), tokens, previous, scale);
 }
 Tensor linear(const Tensor& x, const Tensor& weight) { return linear_function::apply(x, weight); }
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
   return rms_norm_function::apply(x, std::optional<Tensor>(), weight, epsilon)[0];
 }
-std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight, double epsilon) {
+std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight,
+                                       double epsilon) {
   auto out = rms_norm_function::apply(x, maybe(delta), weight, epsilon);
   return {std::move(out[1]), std::move(out[0])};
 }
 Tensor attention(const Tensor& qkv, const attention_layout& layout) {
-  return attention_function::apply(qkv, layout.offsets, layout.cosines, layout.sines, layout.heads, layout.kv_heads,
-                                   layout.longest);
+  return attention_function::apply(qkv, layout.offsets, layout.cosines, layout.sines, layout.heads,
+                                   layout.kv_heads, layout.longest);
 }
 Tensor swiglu(const Tensor& gate_up) { return swiglu_function::apply(gate_up); }
 Tensor select_rows(const Tensor& x, const Tensor& rows) { return select_function::apply(x, rows); }

@@ -21,7 +21,8 @@ Tensor rows_or_zero(const Tensor& table, const Tensor& ids) {
   return table.index_select(0, ids.clamp_min(0)) * ids.ge(0).unsqueeze(1).to(table.scalar_type());
 }
 
-Tensor embed(const Tensor& table, const Tensor& map, const Tensor& tokens, const Tensor& previous, double scale) {
+Tensor embed(const Tensor& table, const Tensor& map, const Tensor& tokens, const Tensor& previous,
+             double scale) {
   auto x = rows_or_zero(table, tokens);
   if (map.defined()) x = x + at::matmul(rows_or_zero(table, previous), map.t());
   return x * scale;
@@ -33,7 +34,8 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
   return x * at::rsqrt(x.pow(2).mean({1}, true) + epsilon) * weight;
 }
 
-std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight, double epsilon) {
+std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight,
+                                       double epsilon) {
   const auto sum = x + delta;
   return {sum, rms_norm(sum, weight, epsilon)};
 }
@@ -53,7 +55,8 @@ Tensor attention(const Tensor& qkv, const attention_layout& layout) {
   std::vector<Tensor> parts;
   for (std::int64_t s = 0; s + 1 < layout.offsets.size(0); ++s) {
     const std::int64_t length = offsets[s + 1] - offsets[s];
-    const auto rows = qkv.narrow(0, offsets[s], length).view({length, layout.heads + 2 * layout.kv_heads, dim});
+    const auto rows =
+        qkv.narrow(0, offsets[s], length).view({length, layout.heads + 2 * layout.kv_heads, dim});
     const auto q = rotated(rows.narrow(1, 0, layout.heads), layout).transpose(0, 1);
     const auto k = rotated(rows.narrow(1, layout.heads, layout.kv_heads), layout)
                        .repeat_interleave(group, 1)
@@ -61,12 +64,15 @@ Tensor attention(const Tensor& qkv, const attention_layout& layout) {
     const auto v = rows.narrow(1, layout.heads + layout.kv_heads, layout.kv_heads)
                        .repeat_interleave(group, 1)
                        .transpose(0, 1);
-    const auto future = at::full({length, length}, -std::numeric_limits<double>::infinity(), qkv.options()).triu(1);
+    const auto future =
+        at::full({length, length}, -std::numeric_limits<double>::infinity(), qkv.options()).triu(1);
     const auto scores = at::matmul(q, k.transpose(1, 2)) / std::sqrt(static_cast<double>(dim)) + future;
-    parts.push_back(at::matmul(at::softmax(scores, -1), v).transpose(0, 1).reshape({length, layout.heads * dim}));
+    parts.push_back(
+        at::matmul(at::softmax(scores, -1), v).transpose(0, 1).reshape({length, layout.heads * dim}));
   }
   const std::int64_t used = offsets[layout.offsets.size(0) - 1];
-  if (used < qkv.size(0)) parts.push_back(at::full({qkv.size(0) - used, layout.heads * dim}, 0.0, qkv.options()));
+  if (used < qkv.size(0))
+    parts.push_back(at::full({qkv.size(0) - used, layout.heads * dim}, 0.0, qkv.options()));
   return at::cat(parts, 0);
 }
 

@@ -12,13 +12,14 @@ constexpr double exact_float_integers = 1 << 24; // the step count is stored as 
 }
 
 adamw::adamw(const optimizer_options& options, std::int64_t size)
-  : options_(options), moment1_(at::zeros({size}, at::kFloat)), moment2_(at::zeros({size}, at::kFloat)) {}
+    : options_(options), moment1_(at::zeros({size}, at::kFloat)), moment2_(at::zeros({size}, at::kFloat)) {}
 
 double adamw::norm(const at::Tensor& gradient) {
   return std::sqrt(kernels().sum_of_squares(gradient.data_ptr<float>(), gradient.numel()));
 }
 
-void adamw::step(const at::Tensor& weights, const at::Tensor& gradient, double gradient_norm, double learning_rate) {
+void adamw::step(const at::Tensor& weights, const at::Tensor& gradient, double gradient_norm,
+                 double learning_rate) {
   ++steps_;
   const auto t = static_cast<double>(steps_);
   const bool clip = options_.clip_norm > 0 && gradient_norm > options_.clip_norm;
@@ -72,8 +73,8 @@ expected<void> adamw::restore(const flat_layout& layout, const std::map<std::str
   return {};
 }
 
-void fill_flat(const flat_layout& layout, const std::map<std::string, host_tensor>& from, const std::string& prefix,
-               const at::Tensor& to) {
+void fill_flat(const flat_layout& layout, const std::map<std::string, host_tensor>& from,
+               const std::string& prefix, const at::Tensor& to) {
   for (const auto& part : layout.parts) {
     const auto& data = from.at(prefix + part.name).data;
     std::copy(data.begin(), data.end(), to.data_ptr<float>() + part.offset);

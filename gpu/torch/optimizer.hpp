@@ -6,8 +6,8 @@
 
 namespace troupe::torch_detail {
 
-/// AdamW (Loshchilov and Hutter 2019: decoupled decay, bias correction, as torch.optim.AdamW) over one flat buffer, with
-/// a clip by the global norm before it. Gaps of the layout hold zeros and stay zero.
+/// AdamW (Loshchilov and Hutter 2019: decoupled decay, bias correction, as torch.optim.AdamW) over one flat
+/// buffer, with a clip by the global norm before it. Gaps of the layout hold zeros and stay zero.
 ///   OPT-1  A state restored from `save` continues with the same bits.
 class adamw {
 public:
@@ -16,7 +16,8 @@ public:
   /// The gradient's global norm, in float64.
   static double norm(const at::Tensor& gradient);
   /// One step. `gradient_norm` is that of `gradient`, finite.
-  void step(const at::Tensor& weights, const at::Tensor& gradient, double gradient_norm, double learning_rate);
+  void step(const at::Tensor& weights, const at::Tensor& gradient, double gradient_norm,
+            double learning_rate);
 
   void reset();
   /// "exp_avg.NAME", "exp_avg_sq.NAME" for each tensor, and "step" [1].
@@ -35,8 +36,8 @@ private:
 };
 
 /// Copies named tensors into a flat buffer and back.
-void fill_flat(const flat_layout& layout, const std::map<std::string, host_tensor>& from, const std::string& prefix,
-               const at::Tensor& to);
+void fill_flat(const flat_layout& layout, const std::map<std::string, host_tensor>& from,
+               const std::string& prefix, const at::Tensor& to);
 void read_flat(const flat_layout& layout, const at::Tensor& from, const std::string& prefix,
                std::map<std::string, host_tensor>& to);
 

@@ -7,15 +7,16 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
 #include <algorithm>
-#include <cmath>
 #include <c10/util/Exception.h>
+#include <cmath>
 #include <torch/csrc/autograd/autograd.h>
 
 namespace troupe::torch_detail {
 
 namespace {
 
-/// Tokens of one pass that keep its activations in the cache; more is slower, not faster (docs/decisions/0006).
+/// Tokens of one pass that keep its activations in the cache; more is slower, not faster
+/// (docs/decisions/0006).
 constexpr std::int64_t tokens_per_pass = 1024;
 
 double total_weight(std::span<const sft_sample> batch) {
@@ -47,9 +48,13 @@ double sum_of(const at::Tensor& x) { return x.sum(at::kDouble).item<double>(); }
 } // namespace
 
 torch_learner::torch_learner(const model_weights& start, const learner_options& options)
-  : config_(start.config), options_(options), layout_(make_layout(start.config)), rope_(make_rope_tables(start.config)),
-    weights_(at::zeros({layout_.total}, at::kFloat)), optimizer_(options.optimizer, layout_.total),
-    pool_(options.threads) {
+    : config_(start.config),
+      options_(options),
+      layout_(make_layout(start.config)),
+      rope_(make_rope_tables(start.config)),
+      weights_(at::zeros({layout_.total}, at::kFloat)),
+      optimizer_(options.optimizer, layout_.total),
+      pool_(options.threads) {
   fill_flat(layout_, start.tensors, "", weights_);
   for (int i = 0; i < pool_.size(); ++i) {
     auto gradient = at::zeros({layout_.total}, at::kFloat);
@@ -57,7 +62,8 @@ torch_learner::torch_learner(const model_weights& start, const learner_options& 
   }
 }
 
-// -- passes ---------------------------------------------------------------------------------------------------------------
+// -- passes
+// ---------------------------------------------------------------------------------------------------------------
 
 void torch_learner::add_sft_passes(std::span<const sft_sample> batch, double divisor, bool counted,
                                    std::vector<pass>& to) const {
@@ -78,8 +84,8 @@ void torch_learner::add_sft_passes(std::span<const sft_sample> batch, double div
   }
 }
 
-void torch_learner::add_rl_passes(std::span<const rl_sample> batch, const rl_options& options, std::uint64_t version,
-                                  std::vector<pass>& to) const {
+void torch_learner::add_rl_passes(std::span<const rl_sample> batch, const rl_options& options,
+                                  std::uint64_t version, std::vector<pass>& to) const {
   const auto limit = std::min<std::int64_t>(options_.max_tokens_per_pass, tokens_per_pass);
   const auto divisor = static_cast<double>(batch.size());
   for (const auto& range : cut_into_passes(lengths_of(batch), limit, pool_.size())) {
@@ -115,7 +121,9 @@ expected<torch_learner::pass_result> torch_learner::differentiate(const std::vec
       at::AutoGradMode with_gradient(true);
       results[item] = passes[item](lanes_[lane].parameters);
     });
-  } catch (const std::exception& e) { return fail(torch_error(e)); }
+  } catch (const std::exception& e) {
+    return fail(torch_error(e));
+  }
   for (std::size_t i = 1; i < lanes_.size(); ++i)
     kernels().add(lanes_[0].gradient.data_ptr<float>(), lanes_[i].gradient.data_ptr<float>(), layout_.total);
   pass_result sum;
@@ -146,15 +154,18 @@ expected<learn_stats> torch_learner::optimise(const std::vector<pass>& passes, d
                      .loss_tokens = r->rows};
 }
 
-// -- steps ----------------------------------------------------------------------------------------------------------------
+// -- steps
+// ----------------------------------------------------------------------------------------------------------------
 
 expected<learn_stats> torch_learner::sft_step(const std::vector<sft_sample>& batch, double learning_rate) {
   const auto start = system_clock().now();
   if (auto ok = check_samples(config_, batch); !ok) return fail(ok.error());
   if (!(learning_rate >= 0) || !std::isfinite(learning_rate))
-    return fail(errc::invalid, "the learning rate is " + std::to_string(learning_rate) + ", expected a finite number >= 0");
+    return fail(errc::invalid,
+                "the learning rate is " + std::to_string(learning_rate) + ", expected a finite number >= 0");
   const double divisor = total_weight(batch);
-  if (!(divisor > 0)) return fail(errc::invalid, "no token of the supervised batch has a loss weight above 0");
+  if (!(divisor > 0))
+    return fail(errc::invalid, "no token of the supervised batch has a loss weight above 0");
   std::vector<pass> passes;
   add_sft_passes(batch, divisor, true, passes);
   auto stats = optimise(passes, learning_rate);
@@ -162,8 +173,9 @@ expected<learn_stats> torch_learner::sft_step(const std::vector<sft_sample>& bat
   return stats;
 }
 
-expected<learn_stats> torch_learner::rl_step(const std::vector<rl_sample>& batch, const std::vector<sft_sample>& ptx,
-                                             const rl_options& options, std::uint64_t version) {
+expected<learn_stats> torch_learner::rl_step(const std::vector<rl_sample>& batch,
+                                             const std::vector<sft_sample>& ptx, const rl_options& options,
+                                             std::uint64_t version) {
   const auto start = system_clock().now();
   if (batch.empty()) return fail(errc::invalid, "the batch is empty");
   if (auto ok = check_options(options); !ok) return fail(ok.error());
@@ -171,7 +183,8 @@ expected<learn_stats> torch_learner::rl_step(const std::vector<rl_sample>& batch
   if (auto ok = check_samples(config_, ptx); !ok) return fail(ok.error());
 
   const auto minibatches = cut_evenly(batch.size(), options.minibatches);
-  const auto supervised = cut_evenly(options.ptx_weight > 0 ? ptx.size() : 0, static_cast<int>(minibatches.size()));
+  const auto supervised =
+      cut_evenly(options.ptx_weight > 0 ? ptx.size() : 0, static_cast<int>(minibatches.size()));
   const auto weights_before = weights_.clone();
   const auto optimizer_before = optimizer_.copy();
   learn_stats all;
@@ -192,7 +205,8 @@ expected<learn_stats> torch_learner::rl_step(const std::vector<rl_sample>& batch
       return fail(stats.error());
     }
     if (i == 0) all.kl = stats->kl, all.max_logprob_gap = stats->max_logprob_gap; // before the first update
-    all.loss += stats->loss / count, all.grad_norm += stats->grad_norm / count, all.entropy += stats->entropy / count;
+    all.loss += stats->loss / count, all.grad_norm += stats->grad_norm / count,
+        all.entropy += stats->entropy / count;
     all.clip_fraction += stats->clip_fraction / count;
     all.tokens += stats->tokens, all.loss_tokens += stats->loss_tokens;
   }
@@ -215,10 +229,13 @@ expected<std::vector<float>> torch_learner::logprobs(const std::vector<token>& t
     const float* data = out.logprobs.data_ptr<float>();
     result.insert(result.end(), data, data + batch.queries);
     return result;
-  } catch (const std::exception& e) { return fail(torch_error(e)); }
+  } catch (const std::exception& e) {
+    return fail(torch_error(e));
+  }
 }
 
-// -- state ----------------------------------------------------------------------------------------------------------------
+// -- state
+// ----------------------------------------------------------------------------------------------------------------
 
 weights_ptr torch_learner::snapshot() {
   auto out = std::make_shared<model_weights>();
@@ -232,7 +249,8 @@ model_weights torch_learner::optimizer_state() { return {config_, optimizer_.sav
 expected<void> torch_learner::restore(const model_weights& weights, const model_weights* optimizer) {
   if (!(weights.config == config_))
     return fail(errc::invalid, "the weights are of another model config than the learner's: found " +
-                                   json::dump(to_json(weights.config)) + ", expected " + json::dump(to_json(config_)));
+                                   json::dump(to_json(weights.config)) + ", expected " +
+                                   json::dump(to_json(config_)));
   if (auto ok = check_tensors(layout_, weights.tensors); !ok) return ok;
   if (!optimizer)
     optimizer_.reset();
@@ -242,7 +260,8 @@ expected<void> torch_learner::restore(const model_weights& weights, const model_
   return {};
 }
 
-expected<std::unique_ptr<learner>> make_torch_learner(const model_weights& start, const learner_options& options) {
+expected<std::unique_ptr<learner>> make_torch_learner(const model_weights& start,
+                                                      const learner_options& options) {
   if (auto ok = check(start.config); !ok) return fail(ok.error());
   if (auto ok = check_tensors(make_layout(start.config), start.tensors); !ok) return fail(ok.error());
   if (options.threads < 1 || options.max_tokens_per_pass < 1)
@@ -251,14 +270,17 @@ expected<std::unique_ptr<learner>> make_torch_learner(const model_weights& start
                                    std::to_string(options.max_tokens_per_pass));
   const auto& o = options.optimizer;
   if (!(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1 && o.epsilon > 0 && o.weight_decay >= 0))
-    return fail(errc::invalid, "AdamW needs betas in [0, 1), epsilon above 0 and weight decay of at least 0, found " +
-                                   std::to_string(o.beta1) + ", " + std::to_string(o.beta2) + ", " +
-                                   std::to_string(o.epsilon) + ", " + std::to_string(o.weight_decay));
+    return fail(errc::invalid,
+                "AdamW needs betas in [0, 1), epsilon above 0 and weight decay of at least 0, found " +
+                    std::to_string(o.beta1) + ", " + std::to_string(o.beta2) + ", " +
+                    std::to_string(o.epsilon) + ", " + std::to_string(o.weight_decay));
   try {
     use_memory_pool();
     stay_in_this_thread();
     return std::make_unique<torch_learner>(start, options);
-  } catch (const std::exception& e) { return fail(torch_error(e)); }
+  } catch (const std::exception& e) {
+    return fail(torch_error(e));
+  }
 }
 
 } // namespace troupe::torch_detail

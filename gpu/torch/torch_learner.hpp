@@ -7,8 +7,9 @@
 
 namespace troupe::torch_detail {
 
-/// The learner on LibTorch. A batch is cut into passes of whole sequences; each lane (thread) has its own gradient, and the
-/// lanes' gradients are added in order, so that the result depends on the options and never on timing.
+/// The learner on LibTorch. A batch is cut into passes of whole sequences; each lane (thread) has its own
+/// gradient, and the lanes' gradients are added in order, so that the result depends on the options and never
+/// on timing.
 class torch_learner final : public learner {
 public:
   /// `start` has been checked.
@@ -56,6 +57,7 @@ private:
 };
 
 /// Checks and makes. Errors: invalid.
-expected<std::unique_ptr<learner>> make_torch_learner(const model_weights& start, const learner_options& options);
+expected<std::unique_ptr<learner>> make_torch_learner(const model_weights& start,
+                                                      const learner_options& options);
 
 } // namespace troupe::torch_detail

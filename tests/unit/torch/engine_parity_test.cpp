@@ -1,0 +1,67 @@
+#include "gpu/engine_core.hpp"
+
+#include "small_model.hpp"
+#include <cmath>
+
+// The engine samples, the learner reads the same tokens: their logprobs must be those of one policy.
+namespace troupe {
+
+namespace {
+
+constexpr double bound = 5e-5;
+
+double largest_gap(const model_weights& weights, double temperature, int new_tokens) {
+  const auto& config = weights.config;
+  auto engine = make_cpu_engine(config, {});
+  EXPECT_TRUE(engine) << to_string(engine.error());
+  (*engine)->set_weights(std::make_shared<model_weights>(weights), 1, kv_policy::recompute);
+  random_stream random(5);
+  std::vector<std::vector<token>> contexts;
+  for (std::uint64_t i = 0; i < 12; ++i) {
+    contexts.push_back(random_tokens(random, 1 + random.below(40), config.vocab_size));
+    generate_request r;
+    r.sequence = i + 1, r.context = contexts.back(), r.max_new_tokens = new_tokens;
+    r.sampling.temperature = temperature, r.seed = 1000 + i;
+    EXPECT_TRUE((*engine)->submit(r));
+  }
+  std::vector<generated> done;
+  while ((*engine)->step(done)) {
+  }
+  EXPECT_EQ(done.size(), contexts.size());
+  const auto learner = small_learner(weights);
+  double gap = 0;
+  for (const auto& g : done) {
+    auto tokens = contexts[g.sequence - 1];
+    const auto prompt = tokens.size();
+    tokens.insert(tokens.end(), g.tokens.begin(), g.tokens.end());
+    const auto logprobs = learner->logprobs(tokens, temperature);
+    EXPECT_TRUE(logprobs);
+    for (std::size_t i = 0; i < g.tokens.size(); ++i)
+      gap = std::max(
+          gap, std::abs(static_cast<double>((*logprobs)[prompt + i]) - static_cast<double>(g.logprobs[i])));
+  }
+  return gap;
+}
+
+} // namespace
+
+TEST(EngineAndLearner, AgreeOnTheQuickstartsShape) {
+  model_config config;
+  config.previous_token_map = true;
+  for (double temperature : {1.0, 0.7})
+    EXPECT_LE(largest_gap(initial_weights(config, 1), temperature, 60), bound);
+  const auto trained = random_weights(config, 3, 0.08); // sharper than fresh weights
+  EXPECT_LE(largest_gap(trained, 1.0, 60), bound);
+}
+
+TEST(EngineAndLearner, AgreeOnALlamaWithSharedKeysAndItsOwnHead) {
+  model_config config;
+  config.vocab_size = 300, config.hidden_size = 48, config.num_attention_heads = 6,
+  config.num_key_value_heads = 2;
+  config.head_dim = 8, config.intermediate_size = 100, config.tie_word_embeddings = false,
+  config.rope_theta = 100000;
+  for (double temperature : {1.0, 0.5})
+    EXPECT_LE(largest_gap(random_weights(config, 7), temperature, 40), bound);
+}
+
+} // namespace troupe
