@@ -301,7 +301,7 @@ TEST(APoisonChild, IsQuarantinedAfterThreeEndsAndDisturbsNobody) { // SUP-5, pro
   w.start({w.child("a"), poison});
   for (int i = 0; i < 3; ++i) {
     tell(w.names->find("poison"), crash{"division by zero"});
-    w.sim.run_for(10s);
+    w.sim.run_for(100ms);
   }
   EXPECT_EQ(w.state_of("poison"), "quarantined");
   EXPECT_EQ(w.count(supervision_kind::quarantined), 1);
@@ -382,6 +382,25 @@ TEST(AChildThatIsToStop, IsNotRestartedFromItsBackOff) {
   EXPECT_TRUE(w.sim.ask<done>(w.supervisor, stop_child{"a"}));
   w.sim.run_for(1min);
   EXPECT_EQ(w.probes.starts["a"], 1);
+}
+
+TEST(AChildThatIsToStart, WaitsForARestartInProgressEvenIfAllOfItIsStopped) {
+  world w{1};
+  w.options.strategy = restart_strategy::one_for_all;
+  auto deaf = w.child("deaf", true);
+  deaf.stop_deadline = 1s;
+  w.start({w.child("a"), deaf});
+  w.kill_child("a");
+  w.sim.run();
+  tell(w.supervisor, stop_child{"a"});
+  tell(w.supervisor, stop_child{"deaf"});
+  tell(w.supervisor, start_child{w.child("late")});
+  w.sim.run();
+  EXPECT_EQ(w.probes.starts["late"], 0);
+  w.sim.run_for(1s);
+  EXPECT_TRUE(w.answers("late"));
+  EXPECT_EQ(w.state_of("a"), "absent");
+  EXPECT_EQ(w.state_of("deaf"), "absent");
 }
 
 TEST(AnObserverThatThrows, DisturbsNobody) {
