@@ -105,8 +105,10 @@ inline void score_blocks(const float* q, const attention_past& past, int first, 
   for (int d = 0; d < head_dim; ++d) {
     const vec query = spread(q[d]);
 #pragma GCC unroll 8
-    for (int b = 0; b < BLOCKS; ++b)
-      dots[b] = fused(query, load(past.blocks[first + b] + past.key_offset + static_cast<std::ptrdiff_t>(d) * lanes), dots[b]);
+    for (int b = 0; b < BLOCKS; ++b) {
+      const float* block = past.blocks[first + b] + static_cast<std::ptrdiff_t>(d) * lanes;
+      dots[b] = fused(query, load(block + past.key_offset), dots[b]);
+    }
   }
 #pragma GCC unroll 8
   for (int b = 0; b < BLOCKS; ++b) store(scores + (first + b) * lanes, times(dots[b], spread(scale)));
@@ -131,8 +133,10 @@ inline void mix_values(const attention_past& past, std::ptrdiff_t offset, int ro
 #pragma GCC unroll 8
       for (int u = 0; u < 4; ++u)
 #pragma GCC unroll 8
-        for (int p = 0; p < PARTS; ++p)
-          sums[u][p] = fused(spread(weight[j + u]), load(values + (j + u) * row + p * lanes), sums[u][p]);
+        for (int p = 0; p < PARTS; ++p) {
+          const float* value = values + (j + u) * row + p * lanes;
+          sums[u][p] = fused(spread(weight[j + u]), load(value), sums[u][p]);
+        }
 #pragma GCC unroll 8
     for (int u = 0; u < 3; ++u)
       if (j + u < count)

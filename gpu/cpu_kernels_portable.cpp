@@ -12,6 +12,9 @@ struct vec {
   float at[lanes];
 };
 
+#ifdef __FP_FAST_FMAF
+inline float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+#else
 /// a*b + c rounded once, without an FMA unit: the product is exact in double; the sum is rounded to odd (its
 /// last bit set when inexact), after which rounding to float32 cannot double-round (Boldo and Melquiond
 /// 2008).
@@ -25,6 +28,16 @@ inline float fused(float a, float b, float c) {
   const std::int64_t away = ((lost > 0) == (total > 0)) ? 1 : -1;
   return static_cast<float>(std::bit_cast<double>(bits + (even_and_inexact ? away : 0)));
 }
+
+/// Could rounding this double to float32 be a second rounding that goes wrong? Only from the middle between
+/// two floats, or where floats are denormal and their middles elsewhere.
+inline bool needs_care(double total) {
+  constexpr std::uint64_t low = (1u << 29) - 1, middle = 1u << 28,
+                          smallest_normal = std::uint64_t{1023 - 126} << 52;
+  const auto bits = std::bit_cast<std::uint64_t>(total);
+  return (bits & low) == middle || (bits & ~(std::uint64_t{1} << 63)) - 1 < smallest_normal - 1;
+}
+#endif
 
 template <class Operation>
 inline vec each(Operation operation) {
@@ -43,10 +56,17 @@ inline vec spread(float x) {
   return each([&](int) { return x; });
 }
 inline vec fused(const vec& x, const vec& y, const vec& z) {
+#ifndef __FP_FAST_FMAF
+  double totals[lanes];
+  for (int i = 0; i < lanes; ++i) totals[i] = static_cast<double>(x.at[i]) * y.at[i] + z.at[i];
+  bool care = false;
+  for (int i = 0; i < lanes; ++i) care |= needs_care(totals[i]);
+  if (!care) return each([&](int i) { return static_cast<float>(totals[i]); });
+#endif
   return each([&](int i) { return fused(x.at[i], y.at[i], z.at[i]); });
 }
 inline vec fused_negative(const vec& x, const vec& y, const vec& z) {
-  return each([&](int i) { return fused(-x.at[i], y.at[i], z.at[i]); });
+  return fused(each([&](int i) { return -x.at[i]; }), y, z);
 }
 inline vec plus(const vec& x, const vec& y) {
   return each([&](int i) { return x.at[i] + y.at[i]; });

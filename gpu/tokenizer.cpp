@@ -1,3 +1,4 @@
+#include "gpu/tokenizer.hpp"
 #include "gpu/bpe.hpp"
 
 #include <algorithm>

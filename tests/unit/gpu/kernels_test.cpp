@@ -48,21 +48,42 @@ TEST(Multiply, IsOneChainOfFusedMultiplyAddsWhateverTheRowsAndTheInstructionSet)
     }
 }
 
-TEST(ThePortableFusedMultiplyAdd, RoundsOnceLikeTheHardwaresAlsoInHardCases) {
-  // one row, one input: y = fma(x, w, 0) + earlier y shows only products, so two inputs make a sum with
-  // cancellation
+/// fma(x[1], w[1], x[0] * w[0]) by the portable kernels; the first product must be exact.
+float portable_fma(const float (&x)[2], const float (&w)[2]) {
+  const auto packed = pack({w}, {1}, 2);
+  float y[lanes];
+  portable_kernels.multiply(x, 2, 1, packed, y, lanes, false);
+  return y[0];
+}
+
+TEST(ThePortableFusedMultiplyAdd, RoundsOnceLikeTheHardwares) {
   random_stream random(2);
+  const auto odd = [&] {
+    const double size = std::ldexp(1.0 + static_cast<double>(random.below(1 << 12)) / 4096,
+                                   static_cast<int>(random.below(60)) - 30);
+    return static_cast<float>(random.chance(0.5) ? size : -size);
+  };
   for (int round = 0; round < 20'000; ++round) {
-    const auto odd = [&] {
-      const double size = std::ldexp(1.0 + static_cast<double>(random.below(1 << 12)) / 4096,
-                                     static_cast<int>(random.below(60)) - 30);
-      return static_cast<float>(random.chance(0.5) ? size : -size);
-    };
     const float x[2] = {odd(), odd()}, w[2] = {odd(), odd()};
-    const auto packed = pack({w}, {1}, 2);
-    float y[lanes];
-    portable_kernels.multiply(x, 2, 1, packed, y, lanes, false);
-    EXPECT_EQ(y[0], std::fma(x[1], w[1], x[0] * w[0]));
+    EXPECT_EQ(portable_fma(x, w), std::fma(x[1], w[1], x[0] * w[0]));
+  }
+}
+
+TEST(ThePortableFusedMultiplyAdd, RoundsOnceWhereTwoRoundingsWouldGoWrong) {
+  // the product is the exact middle between two floats, and the addend is too small for a double to remember
+  const float root = 1 + 0x1p-12f, tiny = 0x1p-40f;
+  for (float sign : {1.0f, -1.0f})
+    for (float side : {1.0f, -1.0f, 0.0f}) {
+      const float x[2] = {side * tiny, sign * root}, w[2] = {tiny, root};
+      EXPECT_EQ(portable_fma(x, w), std::fma(x[1], w[1], x[0] * w[0])) << sign << " " << side;
+    }
+  random_stream random(4);
+  for (int round = 0; round < 5'000; ++round) { // results below the smallest normal float
+    const auto small = [&] {
+      return static_cast<float>(std::ldexp(1.0 + random.uniform(), -70 - static_cast<int>(random.below(6))));
+    };
+    const float x[2] = {0x1p-75f, small()}, w[2] = {random.chance(0.5) ? 0x1p-72f : -0x1p-73f, small()};
+    EXPECT_EQ(portable_fma(x, w), std::fma(x[1], w[1], x[0] * w[0]));
   }
 }
 
