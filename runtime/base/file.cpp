@@ -18,7 +18,9 @@ struct descriptor {
 
 error system_error(std::string_view doing, const std::filesystem::path& path) {
   const int code = errno;
-  const auto kind = code == ENOSPC || code == EDQUOT ? errc::disk_full : code == ENOENT ? errc::not_found : errc::io;
+  const bool no_space =
+      code == ENOSPC || code == EDQUOT || code == EFBIG; // EFBIG: the process's file size limit
+  const auto kind = no_space ? errc::disk_full : code == ENOENT ? errc::not_found : errc::io;
   return {kind, std::string(doing) + " " + path.string() + ": " + std::strerror(code)};
 }
 
@@ -33,7 +35,8 @@ expected<std::string> read_file(const std::filesystem::path& path, std::size_t l
     if (n < 0) return fail(system_error("cannot read", path));
     if (n == 0) return out;
     if (out.size() + static_cast<std::size_t>(n) > limit)
-      return fail(errc::exhausted, path.string() + " is larger than the limit of " + std::to_string(limit) + " bytes");
+      return fail(errc::exhausted,
+                  path.string() + " is larger than the limit of " + std::to_string(limit) + " bytes");
     out.append(buffer, static_cast<std::size_t>(n));
   }
 }

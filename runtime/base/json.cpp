@@ -15,7 +15,8 @@ expected<value> convert(simdjson::dom::element from, int depth) {
   case kind::OBJECT: {
     object out;
     for (auto field : simdjson::dom::object(from)) {
-      if (out.contains(field.key)) return fail(errc::invalid, "JSON key given twice: \"" + std::string(field.key) + "\"");
+      if (out.contains(field.key))
+        return fail(errc::invalid, "JSON key given twice: \"" + std::string(field.key) + "\"");
       auto inner = convert(field.value, depth + 1);
       if (!inner) return inner;
       out.emplace(field.key, std::move(*inner));
@@ -44,10 +45,12 @@ expected<value> convert(simdjson::dom::element from, int depth) {
 template <class T, class Test>
 expected<T> field(const object& from, std::string_view key, std::string_view wanted, Test test) {
   const value* found = from.if_contains(key);
-  if (!found) return fail(errc::invalid, "\"" + std::string(key) + "\" is missing, expected a " + std::string(wanted));
+  if (!found)
+    return fail(errc::invalid, "\"" + std::string(key) + "\" is missing, expected " + std::string(wanted));
   if (auto got = test(*found)) return T(*got);
-  return fail(errc::invalid, "\"" + std::string(key) + "\" is a " + std::string(type_name(*found)) + ", expected a " +
-                               std::string(wanted));
+  const std::string article = found->is_object() ? "an " : found->is_null() ? "" : "a ";
+  return fail(errc::invalid, "\"" + std::string(key) + "\" is " + article + std::string(type_name(*found)) +
+                                 ", expected " + std::string(wanted));
 }
 
 } // namespace
@@ -63,29 +66,29 @@ expected<value> parse(std::string_view text) {
 std::string dump(const value& what) { return boost::json::serialize(what); }
 
 expected<std::string> string_at(const object& from, std::string_view key) {
-  return field<std::string>(from, key, "string", [](const value& v) { return v.if_string(); });
+  return field<std::string>(from, key, "a string", [](const value& v) { return v.if_string(); });
 }
 
 expected<std::int64_t> int_at(const object& from, std::string_view key) {
-  return field<std::int64_t>(from, key, "whole number", [](const value& v) { return v.if_int64(); });
+  return field<std::int64_t>(from, key, "a whole number", [](const value& v) { return v.if_int64(); });
 }
 
 expected<double> number_at(const object& from, std::string_view key) {
-  return field<double>(from, key, "number", [](const value& v) -> std::optional<double> {
+  return field<double>(from, key, "a number", [](const value& v) -> std::optional<double> {
     if (v.is_number()) return v.to_number<double>();
     return std::nullopt;
   });
 }
 
 expected<const array*> array_at(const object& from, std::string_view key) {
-  return field<const array*>(from, key, "list", [](const value& v) -> std::optional<const array*> {
+  return field<const array*>(from, key, "a list", [](const value& v) -> std::optional<const array*> {
     if (auto* a = v.if_array()) return a;
     return std::nullopt;
   });
 }
 
 expected<const object*> object_at(const object& from, std::string_view key) {
-  return field<const object*>(from, key, "object", [](const value& v) -> std::optional<const object*> {
+  return field<const object*>(from, key, "an object", [](const value& v) -> std::optional<const object*> {
     if (auto* o = v.if_object()) return o;
     return std::nullopt;
   });
