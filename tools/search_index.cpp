@@ -1,6 +1,7 @@
 #include "tools/search_index.hpp"
 
 #include "runtime/base/file.hpp"
+#include "tools/index_layout.hpp"
 #include "tools/sqlite_handle.hpp"
 #include <algorithm>
 #include <fcntl.h>
@@ -16,28 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int layout_version = 1;
 constexpr std::size_t max_words = 64;
-
-constexpr const char* schema = R"(
-  PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA user_version = 1;
-  CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-  CREATE TABLE documents (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, body TEXT NOT NULL);
-  CREATE VIRTUAL TABLE words USING fts5(title, body, content='documents', content_rowid='place',
-                                        tokenize='unicode61 remove_diacritics 2');
-  BEGIN;
-)";
-constexpr const char* finish = R"(
-  INSERT INTO words (words) VALUES ('rebuild');
-  INSERT INTO words (words) VALUES ('optimize');
-  CREATE INDEX by_title ON documents (title);
-  COMMIT;
-)";
-
-expected<void> run(sqlite3* database, const char* sql, const std::string& doing) {
-  if (sqlite3_exec(database, sql, nullptr, nullptr, nullptr) == SQLITE_OK) return {};
-  return fail(sqlite_error(database, doing));
-}
 
 expected<sqlite_database> open_database(const std::string& name, int flags) {
   sqlite3* raw = nullptr;
@@ -47,35 +27,6 @@ expected<sqlite_database> open_database(const std::string& name, int flags) {
   if (code != SQLITE_OK) return fail(sqlite_error(raw, "cannot open index " + name));
   sqlite3_extended_result_codes(raw, 0);
   return out;
-}
-
-expected<void> fill(sqlite3* database, const std::vector<document>& documents) {
-  const std::string doing = "cannot build the search index";
-  if (auto ok = run(database, schema, doing); !ok) return ok;
-  auto insert = prepare(database, "INSERT INTO documents (place, id, title, body) VALUES (?, ?, ?, ?)");
-  if (!insert) return fail(insert.error());
-  sqlite3_int64 place = 0;
-  for (const auto& it : documents) {
-    sqlite3_bind_int64(insert->get(), 1, ++place);
-    bind_text(insert->get(), 2, it.id);
-    bind_text(insert->get(), 3, it.title);
-    bind_text(insert->get(), 4, it.text);
-    const int code = sqlite3_step(insert->get());
-    if (code == SQLITE_CONSTRAINT)
-      return fail(errc::invalid, "found the document id \"" + it.id + "\" twice, expected every id once");
-    if (code != SQLITE_DONE) return fail(sqlite_error(database, doing));
-    sqlite3_reset(insert->get());
-  }
-  auto fact = prepare(database, "INSERT INTO facts VALUES (?, ?)");
-  if (!fact) return fail(fact.error());
-  for (const auto& [key, value] : {std::pair<std::string, std::string>{"hash", corpus_hash(documents)},
-                                   {"size", std::to_string(documents.size())}}) {
-    bind_text(fact->get(), 1, key);
-    bind_text(fact->get(), 2, value);
-    if (sqlite3_step(fact->get()) != SQLITE_DONE) return fail(sqlite_error(database, doing));
-    sqlite3_reset(fact->get());
-  }
-  return run(database, finish, doing);
 }
 
 /// One reader: a connection with its statements, used by one thread at a time.
@@ -165,10 +116,11 @@ struct search_index::pool {
     if (!first) return fail(first.error());
     auto version = prepare((*first)->database.get(), "PRAGMA user_version");
     if (!version) return fail(version.error());
-    if (sqlite3_step(version->get()) != SQLITE_ROW || sqlite3_column_int(version->get(), 0) != layout_version)
+    if (sqlite3_step(version->get()) != SQLITE_ROW ||
+        sqlite3_column_int(version->get(), 0) != index_layout_version)
       return fail(errc::version, "found index layout " +
                                      std::to_string(sqlite3_column_int(version->get(), 0)) + ", expected " +
-                                     std::to_string(layout_version));
+                                     std::to_string(index_layout_version));
     auto facts = prepare((*first)->database.get(), "SELECT key, value FROM facts");
     if (!facts) return fail(facts.error());
     while (sqlite3_step(facts->get()) == SQLITE_ROW) {
@@ -255,7 +207,7 @@ const std::string& search_index::hash() const { return pool_->hash; }
 expected<std::shared_ptr<const search_index>> search_index::build(const std::vector<document>& documents) {
   auto database = open_database(":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
   if (!database) return fail(database.error());
-  if (auto ok = fill(database->get(), documents); !ok) return fail(ok.error());
+  if (auto ok = write_index(database->get(), documents); !ok) return fail(ok.error());
   auto connections = std::make_unique<pool>();
   connections->image = {sqlite3_serialize(database->get(), "main", &connections->image_bytes, 0),
                         sqlite3_free};
@@ -285,7 +237,7 @@ search_index::open_or_build(const fs::path& file, const std::vector<document>& d
   const auto built = [&]() -> expected<void> {
     auto database = open_database(beside.string(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     if (!database) return fail(database.error());
-    if (auto ok = fill(database->get(), documents); !ok) return ok;
+    if (auto ok = write_index(database->get(), documents); !ok) return ok;
     database->reset();
     return sync_file(beside);
   }();
