@@ -373,6 +373,26 @@ TEST(ASupervisor, StopsADeafChildWithinItsDeadline) { // SUP-2
   EXPECT_EQ(w.sim.time().now() - before, 2s);
 }
 
+TEST(AStop, HasItsWholeDeadlineWhateverTimersEarlierLivesLeftBehind) { // SUP-2
+  world w{1};
+  w.options.strategy = restart_strategy::one_for_all;
+  w.options.backoff = {0ms, 0ms, 0ms, 0};
+  auto slow = w.child("slow");
+  slow.stop_deadline = 1s;
+  int lives = 0;
+  slow.start = [&](self_ptr parent) { return w.child("slow", ++lives == 2).start(parent); };
+  w.start({w.child("a"), slow});
+  w.kill_child("a"); // slow stops at once; its timer is left behind
+  w.sim.run_for(500ms);
+  w.kill_child("a"); // now it does not: it has until 1.5 s
+  w.sim.run_for(999ms);
+  EXPECT_EQ(w.count(supervision_kind::killed_late), 0);
+  EXPECT_EQ(lives, 2);
+  w.sim.run_for(1ms);
+  EXPECT_EQ(w.count(supervision_kind::killed_late), 1);
+  EXPECT_EQ(lives, 3);
+}
+
 TEST(AChildThatIsToStop, IsNotRestartedFromItsBackOff) {
   world w{1};
   w.options.backoff.initial = 1s;
