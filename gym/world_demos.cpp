@@ -185,8 +185,11 @@ demonstration world::demonstrate(const mixture& mix, random_stream& random) cons
   if (drill) return out.call(it.queries[0]).take();
 
   const auto plausible = [&] {
-    const auto other = fictional ? invent() : set.countries[one_of(facts_->train, random)];
-    return answer_text(other, it.form.asked);
+    // A wrong answer of the right kind: what a policy that does not search would say. Few continents: draw until it is wrong.
+    for (;;) {
+      const auto other = fictional ? invent() : set.countries[one_of(facts_->train, random)];
+      if (auto text = answer_text(other, it.form.asked); text != it.answer) return text;
+    }
   };
   if (strategy == guess) return out.answer(plausible()).take();
   if (strategy == useless) out.call(it.queries[0]).observe(it.observations[0]);

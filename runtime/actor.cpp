@@ -1,5 +1,7 @@
 #include "runtime/actor.hpp"
 
+#include <pthread.h>
+
 #include <map>
 #include <mutex>
 
@@ -61,6 +63,10 @@ std::vector<std::pair<std::string, std::int64_t>> living_actors() {
       out.emplace_back(name, n);
   }
   return out;
+}
+
+void thread_policy::name_own(const char* name) const {
+  if (own_threads) ::pthread_setname_np(::pthread_self(), name);
 }
 
 void kill(const actor_ref& whom) {

@@ -144,6 +144,8 @@ struct thread_policy {
     return own_threads ? spawn_detached<State>(where, std::forward<Args>(args)...)
                        : spawn_state<State>(where, std::forward<Args>(args)...);
   }
+  /// Called by a State's constructor: its own thread gets this name (at most 15 characters) in profiles and /proc.
+  void name_own(const char* name) const;
 };
 
 /// Ends `whom` now: CAF's send_exit queues behind the whole mailbox.

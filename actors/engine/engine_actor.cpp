@@ -3,6 +3,7 @@
 namespace troupe {
 
 engine_actor::engine_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_(std::move(ctx)) {
+  ctx_->threads.name_own("engine");
   auto core = ctx_->parts.make_engine();
   if (!core) give_up("starting the engine", core.error());
   core_ = std::move(*core);

@@ -7,6 +7,7 @@
 namespace troupe {
 
 learner_actor::learner_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_(std::move(ctx)) {
+  ctx_->threads.name_own("learner");
   const auto shape = ctx_->config.model_shape(ctx_->rules.words->vocab_size());
   auto stored = ctx_->parts.load_checkpoint();
   if (!stored && stored.error().code != errc::not_found) give_up("loading the checkpoint", stored.error());

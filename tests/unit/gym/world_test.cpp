@@ -92,7 +92,7 @@ TEST(AQuestion, ReadsAsEnglishInBothPhrasings) {
   EXPECT_EQ(question_text(france, {relation::country, entry_point::city, 1, 0}), "In which country is Nice?");
   const question_form three{relation::capital_population, entry_point::code, 0, 0};
   EXPECT_EQ(oracle_queries(france, three), (std::vector<std::string>{"calling code 33", "France", "Paris"}));
-  EXPECT_EQ(answer_text(france, three.asked), "2139 thousand");
+  EXPECT_EQ(answer_text(france, three.asked), "2.1 million");
 }
 
 TEST(Populations, HaveAtMostFourDigits) {
