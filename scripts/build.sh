@@ -74,6 +74,7 @@ run_tests() {
   known_preset "$preset"
   announce "$preset" test
   setup "$(cache_set "$preset")"
+  ensure_promtool
   case $filter in
   test_*) build "$preset" "$filter" ;;
   *) build "$preset" ;;

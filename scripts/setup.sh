@@ -163,6 +163,27 @@ unpack_cuda_files() {
   cp -rlf "$temp/." "$libtorch/" && rm -rf "$temp" && touch "$libtorch/cuda.complete"
 }
 
+# promtool, with which a test checks the metrics: from Debian's package, which is unpacked and not installed, because
+# installing it would start a server. Without it that test is skipped and says so.
+ensure_promtool() {
+  local temp
+  PATH=$PATH:$TROUPE_CACHE/prometheus/usr/bin
+  command -v promtool >/dev/null && return 0
+  command -v apt-get >/dev/null || return 0
+  temp=$(mktemp -d "$TROUPE_CACHE/.download.XXXXXX")
+  if stage "download promtool, 19 MB" "5 s" last_log_line unpack_package "$temp" prometheus; then
+    rm -rf "$TROUPE_CACHE/prometheus"
+    mv "$temp/unpacked" "$TROUPE_CACHE/prometheus"
+  else
+    say "  promtool could not be fetched: the test that needs it is skipped."
+  fi
+  rm -rf "$temp"
+}
+
+unpack_package() { # FOLDER PACKAGE
+  chmod a+rx "$1" && cd "$1" && { apt-get download "$2" || { apt-get update && apt-get download "$2"; }; } && dpkg-deb -x ./*.deb unpacked
+}
+
 setup() { # [base|cuda]
   local names
   mapfile -t names < <(package_names)
