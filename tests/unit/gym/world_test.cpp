@@ -95,13 +95,14 @@ TEST(AQuestion, ReadsAsEnglishInBothPhrasings) {
   EXPECT_EQ(answer_text(france, three.asked), "2.1 million");
 }
 
-TEST(Populations, HaveAtMostFourDigits) {
-  EXPECT_EQ(population_text(1000), "1 thousand");
-  EXPECT_EQ(population_text(1499), "1 thousand");
-  EXPECT_EQ(population_text(3703700), "3704 thousand");
-  EXPECT_EQ(population_text(9999499), "9999 thousand");
-  EXPECT_EQ(population_text(9999500), "10 million");
-  EXPECT_EQ(population_text(1386395000), "1386 million");
+TEST(Populations, HaveTwoSignificantDigits) {
+  const std::vector<std::pair<std::int64_t, std::string>> cases{
+      {1000, "1 thousand"},     {1049, "1 thousand"},       {1051, "1.1 thousand"},
+      {9949, "9.9 thousand"},   {9951, "10 thousand"},      {26400, "26 thousand"},
+      {155963, "160 thousand"}, {994999, "990 thousand"},   {995000, "1 million"},
+      {1165000, "1.2 million"}, {3703700, "3.7 million"},   {9960000, "10 million"},
+      {48200000, "48 million"}, {126529100, "130 million"}, {1386395000, "1400 million"}};
+  for (const auto& [people, text] : cases) EXPECT_EQ(population_text(people), text) << people;
 }
 
 TEST(Mentions, AreRunsOfWholeWords) {
