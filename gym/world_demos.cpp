@@ -185,11 +185,12 @@ demonstration world::demonstrate(const mixture& mix, random_stream& random) cons
   if (drill) return out.call(it.queries[0]).take();
 
   const auto plausible = [&] {
-    // A wrong answer of the right kind: what a policy that does not search would say. Few continents: draw until it is wrong.
-    for (;;) {
-      const auto other = fictional ? invent() : set.countries[one_of(facts_->train, random)];
-      if (auto text = answer_text(other, it.form.asked); text != it.answer) return text;
-    }
+    // A wrong answer of the right kind: what a policy that does not search would say. A small world may have
+    // no other.
+    std::string text = it.answer;
+    for (int attempt = 0; text == it.answer && attempt < 100; ++attempt)
+      text = answer_text(fictional ? invent() : set.countries[one_of(facts_->train, random)], it.form.asked);
+    return text;
   };
   if (strategy == guess) return out.answer(plausible()).take();
   if (strategy == useless) out.call(it.queries[0]).observe(it.observations[0]);

@@ -176,16 +176,14 @@ bool mentions(std::string_view text, const std::set<std::string>& names) {
 }
 
 std::string population_text(std::int64_t people) {
-  // Two significant digits: "1.2 million", "48 million", "160 thousand", "26 thousand".
-  const auto rounded = [](std::int64_t n) { // to two significant digits
-    std::int64_t unit = 1;
-    while (n / unit >= 100) unit *= 10;
-    return (n + unit / 2) / unit * unit;
-  };
-  const auto n = rounded(std::max<std::int64_t>(1000, people));
-  if (n < 1'000'000) return std::to_string(n / 1000) + (n < 10'000 && n % 1000 ? "." + std::to_string(n % 1000 / 100) : "") + " thousand";
-  return std::to_string(n / 1'000'000) + (n < 10'000'000 && n % 1'000'000 ? "." + std::to_string(n % 1'000'000 / 100'000) : "") +
-         " million";
+  const auto n = std::max(people, fewest_people);
+  std::int64_t step = 1;
+  while (n / step >= 100) step *= 10;
+  const auto rounded = (n + step / 2) / step * step;
+  const bool millions = rounded >= 1'000'000;
+  const std::int64_t unit = millions ? 1'000'000 : 1000, tenths = rounded / (unit / 10) % 10;
+  return std::to_string(rounded / unit) + (tenths ? "." + std::to_string(tenths) : "") +
+         (millions ? " million" : " thousand");
 }
 
 expected<country_set> read_countries(std::string_view countries, std::string_view cities,

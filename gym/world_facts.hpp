@@ -51,7 +51,8 @@ struct country_set {
 expected<country_set> read_countries(std::string_view countries, std::string_view cities,
                                      const world_options& options);
 
-/// "1165 thousand", "12 million": at most four digits, because each is a token to copy.
+/// Two significant digits, because each is a token to copy: "1.2 million", "48 million", "160 thousand", "2.5
+/// thousand".
 std::string population_text(std::int64_t people);
 
 /// Lower-case words with single spaces between: "Guinea-Bissau" -> "guinea bissau".
