@@ -40,6 +40,7 @@ double largest_gap(const model_weights& weights, double temperature, int new_tok
       gap = std::max(
           gap, std::abs(static_cast<double>((*logprobs)[prompt + i]) - static_cast<double>(g.logprobs[i])));
   }
+  testing::Test::RecordProperty("largest_gap_at_" + std::to_string(temperature), std::to_string(gap));
   return gap;
 }
 
