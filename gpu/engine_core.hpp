@@ -41,7 +41,9 @@ struct generated {
   finish_reason reason = finish_reason::stop;
 };
 
-/// What happens to cached keys and values when weights change.
+/// What happens to cached keys and values when weights change. After `keep`, what a sequence generates
+/// depends on where in it the weights changed as well (ENG-1 then holds for what is computed from the new
+/// weights alone).
 enum class kv_policy : std::uint8_t { keep, recompute };
 
 struct engine_limits {

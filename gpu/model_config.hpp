@@ -28,7 +28,9 @@ struct model_config {
 };
 
 json::object to_json(const model_config& config);
-/// Errors: errc::invalid names the key. An absent optional key keeps its default.
+/// vocab_size, hidden_size, num_hidden_layers, num_attention_heads and intermediate_size must be there;
+/// rope_theta may stand inside rope_parameters. Errors: errc::invalid names the key, also one that asks for
+/// other mathematics (rope_scaling, biases). An absent optional key keeps its default.
 expected<model_config> model_config_from_json(const json::object& from);
 /// Errors: errc::invalid names the contradiction (heads not divisible, head_dim odd, a size below 1, ...).
 expected<void> check(const model_config& config);

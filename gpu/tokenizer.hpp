@@ -18,8 +18,9 @@ using token = std::int32_t;
 /// round-trips exactly. Immutable and thread-safe after construction.
 class tokenizer {
 public:
-  /// Trains on texts until `vocab_size` tokens (specials and 256 bytes included) or no pair occurs twice.
-  /// Deterministic. Errors: invalid when vocab_size < 256 + specials.
+  /// Specials get the first ids, in order, then the 256 bytes, then the merges. A special name has at least 3
+  /// bytes. Trains on texts until `vocab_size` tokens (specials and 256 bytes included) or no pair occurs
+  /// twice. Deterministic. Errors: invalid when vocab_size < 256 + specials.
   static expected<tokenizer> train(const std::vector<std::string>& texts, int vocab_size,
                                    const std::vector<std::string>& specials);
   /// Reads and writes Hugging Face's tokenizer.json. Errors: not_found, corrupt, invalid.
