@@ -41,9 +41,9 @@ build() {
     local estimate=-
     [ -e "$dir/.built" ] || estimate="5-12 min without ccache's help"
     NINJA_STATUS='[%f/%t] ' stage "build ($preset)" "$estimate" ninja_words \
-      ninja -C "$dir" -j "${TROUPE_JOBS:-$(nproc)}" "${@:2}" || { build_failed; exit 1; }
+      ninja -C "$dir" -j "${TROUPE_JOBS:-$(nproc)}" "${@:2}" || { build_failed $?; exit 1; }
     touch "$dir/.built"
-  ) 8>"$dir/.lock" || exit 1
+  ) 8>"$dir/.lock" || exit
 }
 
 ninja_words() { # [31/120] runtime/actor.cpp
@@ -51,7 +51,8 @@ ninja_words() { # [31/120] runtime/actor.cpp
     sed -e 's/Building CXX object //' -e 's/\(Linking\) CXX [a-z]* [a-z]* /\1 /' -e 's/CMakeFiles.[a-z_]*.dir.//' -e 's/[.]o$//' | cut -c 1-70
 }
 
-build_failed() {
+build_failed() { # STATUS of ninja
+  [ "$1" -ne 130 ] || exit 130
   { sed -n '/^FAILED/,$p' "$stage_log" | grep -v ' -c ' | head -n 80; } >&2
   grep -q '^FAILED' "$stage_log" || tail -n 30 "$stage_log" >&2
   say "The build failed (all of its output: $stage_log)."
