@@ -109,11 +109,7 @@ private:
   /// Makes the schema in a new file, or checks that of an old one, and every row in it.
   expected<void> adopt() {
     if (!reader_)
-      if (auto done = sqlite::execute(
-              db_.get(), "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                         "PRAGMA wal_autocheckpoint=4096; PRAGMA cache_size=-65536;");
-          !done)
-        return done;
+      if (auto done = set_up(); !done) return done;
     auto tables = sqlite::query_integer(db_.get(), "SELECT count(*) FROM sqlite_schema");
     if (!tables) return fail(tables.error());
     if (*tables == 0) {
@@ -131,6 +127,18 @@ private:
                                      std::to_string(schema_version));
     if (auto prepared = prepare(); !prepared) return prepared;
     return reader_ ? expected<void>{} : check_rows();
+  }
+
+  expected<void> set_up() {
+    auto mode = sqlite::statement::prepare(db_.get(), "PRAGMA journal_mode=WAL");
+    if (!mode) return fail(mode.error());
+    auto row = mode->step();
+    if (!row) return fail(row.error());
+    if (name_ != ":memory:" && mode->bytes(0) != "wal")
+      return fail(errc::io, "found the journal mode \"" + std::string(mode->bytes(0)) +
+                                "\", expected wal; is the folder on a disk of this machine?");
+    return sqlite::execute(
+        db_.get(), "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4096; PRAGMA cache_size=-65536;");
   }
 
   expected<void> prepare() {

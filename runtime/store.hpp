@@ -45,7 +45,8 @@ public:
                                                             const clock& time);
   virtual ~event_store() = default;
   /// All or none, durable when it returns. Errors: conflict (a key is there with other content: named),
-  /// disk_full, io.
+  /// disk_full, io. After disk_full or io the records may still be there at the next opening: repeat them
+  /// under the same keys.
   virtual append_result append(append_request records) = 0;
   /// Several requests in one commit: one that conflicts fails alone, the others are committed. One result
   /// each, in order.

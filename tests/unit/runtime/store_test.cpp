@@ -122,6 +122,22 @@ TEST(AStore, IsReadBesideARunningWriter) {
   EXPECT_EQ(event_store::open_reader(folder.path / "none.db", system_clock()).error().code, errc::not_found);
 }
 
+TEST(AStore, IsReadAfterItsWriterDied) {
+  test_folder folder;
+  const auto file = folder.path / "run.db";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto store = event_store::open(file, system_clock());
+    ::_exit(store && (*store)->append(one("a")) ? 0 : 1); // the WAL stays as it is
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  auto reader = event_store::open_reader(file, system_clock());
+  ASSERT_TRUE(reader) << reader.error().message;
+  EXPECT_EQ((*reader)->read_kind("kind")->size(), 1u);
+}
+
 TEST(AStore, LosesNothingAcknowledgedWhenItsProcessIsKilledInMidCommit) { // STORE-1, promise 5
   test_folder folder;
   random_stream random(11);
