@@ -39,7 +39,6 @@ std::vector<sample_range> cut_evenly(std::size_t samples, int parts) {
 }
 
 // -- checks
-// -------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -127,7 +126,6 @@ expected<void> check_options(const rl_options& o) {
 }
 
 // -- packing
-// ------------------------------------------------------------------------------------------------------------
 
 namespace {
 std::int64_t bucket(std::size_t n) { return static_cast<std::int64_t>((n + 31) / 32 * 32); }

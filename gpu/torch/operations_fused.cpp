@@ -239,7 +239,6 @@ struct logprobs_function : Function<logprobs_function> {
 };
 
 // -- the table
-// -----------------------------------------------------------------------------------------------------------
 
 /// An argument that may be absent: autograd takes no undefined tensors.
 std::optional<Tensor> maybe(const Tensor& x) { return x.defined() ? std::optional(x) : std::nullopt; }

@@ -63,7 +63,6 @@ torch_learner::torch_learner(const model_weights& start, const learner_options& 
 }
 
 // -- passes
-// ---------------------------------------------------------------------------------------------------------------
 
 void torch_learner::add_sft_passes(std::span<const sft_sample> batch, double divisor, bool counted,
                                    std::vector<pass>& to) const {
@@ -155,7 +154,6 @@ expected<learn_stats> torch_learner::optimise(const std::vector<pass>& passes, d
 }
 
 // -- steps
-// ----------------------------------------------------------------------------------------------------------------
 
 expected<learn_stats> torch_learner::sft_step(const std::vector<sft_sample>& batch, double learning_rate) {
   const auto start = system_clock().now();
@@ -235,7 +233,6 @@ expected<std::vector<float>> torch_learner::logprobs(const std::vector<token>& t
 }
 
 // -- state
-// ----------------------------------------------------------------------------------------------------------------
 
 weights_ptr torch_learner::snapshot() {
   auto out = std::make_shared<model_weights>();
