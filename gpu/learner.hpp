@@ -50,12 +50,12 @@ struct optimizer_options {
 
 /// What one optimizer step, or the steps of one batch (means), looked like.
 struct learn_stats {
-  double loss = 0, grad_norm = 0, entropy = 0;
-  double max_logprob_gap =
-      0;         ///< max over masked tokens of |learner's - engine's| logprob at equal weights; only for
-                 ///< tokens whose version is the learner's own, before the first update of the batch
-  double kl = 0; ///< mean over masked tokens of mu - pi (k1), before the update
-  double clip_fraction = 0;
+  double loss = 0, grad_norm = 0, entropy = 0; ///< norm before the clip; entropy per masked token, tempered
+  /// Max over masked tokens of |learner's - engine's| logprob at equal weights: over the tokens of the first
+  /// minibatch, before its update, whose version is the learner's own. 0 if there is none.
+  double max_logprob_gap = 0;
+  double kl = 0; ///< mean over the first minibatch's masked tokens of log mu - log pi (k1), before its update
+  double clip_fraction = 0; ///< share of masked tokens whose ratio the cap of REINFORCE truncated
   std::int64_t tokens = 0, loss_tokens = 0;
   double seconds = 0;
 };
@@ -80,6 +80,8 @@ public:
   virtual weights_ptr snapshot() = 0;
   /// The optimizer's moments and step count, as named float32 tensors and numbers (for a checkpoint).
   virtual model_weights optimizer_state() = 0;
+  /// Back to saved weights; without a saved optimizer its moments start afresh. Errors: invalid (which tensor); then
+  /// nothing has changed.
   virtual expected<void> restore(const model_weights& weights, const model_weights* optimizer) = 0;
   /// Drops the moments (between warm-up and RL).
   virtual void reset_optimizer() = 0;
