@@ -12,8 +12,12 @@ inline auto resume_handler() {
   return [](const resume_later& later) { later.run(); };
 }
 
+/// Says once in a while that the run waits for disk space.
+void note_disk_full(const run_context& ctx);
+
 /// A request to whoever holds a name. A dead holder is not the end: the name is looked up again every 20 ms until `patience` is
-/// over, so that a restart of the peer is only a delay. Any other error goes to `bad` at once. The message must be safe to repeat
+/// over, so that a restart of the peer is only a delay. A full disk is not the end either: the request is repeated, however long,
+/// until there is space, and the run says so. Any other error goes to `bad` at once. The message must be safe to repeat
 /// (all of ours are: idempotent by key).
 template <class Message, class Ok, class Bad>
 void ask_named(self_ptr self, const context_ptr& ctx, const std::string& name, duration patience, Message message, Ok ok,
@@ -35,6 +39,12 @@ void ask_named(self_ptr self, const context_ptr& ctx, const std::string& name, d
       const auto left = end - duration(self->clock().now().time_since_epoch());
       if (left <= duration(0)) return bad(error{errc::timeout, "no answer from " + name + " before the deadline"});
       ask(self, ctx->names->find(name), left, message, ok, [me](error why) {
+        if (why.code == errc::disk_full) {
+          note_disk_full(*me->ctx);
+          constexpr auto pause = std::chrono::milliseconds(500);
+          me->end += pause;
+          return send_later(me->self, pause, resume_later{[me] { me->go(); }});
+        }
         if (why.code != errc::unavailable) return me->bad(std::move(why));
         send_later(me->self, std::chrono::milliseconds(20), resume_later{[me] { me->go(); }});
       });

@@ -63,6 +63,8 @@ struct run_context {
   std::shared_ptr<std::atomic<std::uint64_t>> restarts = std::make_shared<std::atomic<std::uint64_t>>(0);
   /// Whether training rollouts may start: the experiment's wish, kept here so that a restarted manager knows it.
   std::shared_ptr<std::atomic<bool>> admission = std::make_shared<std::atomic<bool>>(false);
+  /// When it was last said that the disk is full (monotonic nanoseconds; 0: never).
+  std::shared_ptr<std::atomic<std::int64_t>> disk_full_said = std::make_shared<std::atomic<std::int64_t>>(0);
   /// The control server's port, once it listens.
   std::shared_ptr<std::atomic<std::uint16_t>> control_port = std::make_shared<std::atomic<std::uint16_t>>(0);
   const clock* time = nullptr;

@@ -61,6 +61,22 @@ json::array transcript_pairs(event_store& store, const run_context& ctx) {
   return out;
 }
 
+/// The figures as the store has them; metrics.jsonl is written anew from them, should a full disk have cut it.
+expected<std::vector<json::object>> durable_metrics(event_store& store, const run_folder& folder) {
+  auto stored = store.read_kind("metric");
+  if (!stored) return fail(stored.error());
+  std::vector<json::object> out;
+  std::string lines;
+  for (const auto& r : *stored) {
+    auto body = json::parse(r.body);
+    if (!body || !body->is_object()) return fail(errc::corrupt, "record " + r.key + " in run.db is not a JSON object");
+    lines += r.body + "\n";
+    out.push_back(std::move(body->get_object()));
+  }
+  if (auto ok = write_file_atomically(folder.path / "metrics.jsonl", lines); !ok) return fail(ok.error());
+  return out;
+}
+
 std::string newest_checkpoint(const fs::path& folder) {
   std::string best;
   long long step = -1;
@@ -135,10 +151,10 @@ expected<trajectory> read_rollout(event_store& store, const run_context& ctx, co
 }
 
 expected<json::object> write_report(const run_folder& folder, const run_context& ctx, const std::optional<balance>& sheet) {
-  auto records = read_metrics(folder.path / "metrics.jsonl");
-  if (!records) return fail(records.error());
   auto store = folder.store();
   if (!store) return fail(store.error());
+  auto records = durable_metrics(**store, folder);
+  if (!records) return fail(records.error());
   json::object extras{{"run", folder.path.string()}, {"cpu", cpu_name()}};
   if (sheet) {
     extras["rollouts"] = to_json(*sheet);

@@ -6,6 +6,7 @@
 
 #include "actors/prepare.hpp"
 #include "runtime/base/file.hpp"
+#include "runtime/base/http.hpp"
 #include "runtime/run_lock.hpp"
 
 #include <iostream>
@@ -70,11 +71,28 @@ expected<opened> open_folder(const train_arguments& arguments) {
   return opened{folder, std::move(*config), std::move(*lock)};
 }
 
+/// What can be known to fail before the first actor starts is said as one sentence, not as a tree that gives up.
+expected<void> check_start(const opened& run) {
+  const auto& control = run.config.control;
+  if (control.enabled && control.port != 0) {
+    http::server_options options;
+    options.address = control.address;
+    options.port = static_cast<std::uint16_t>(control.port);
+    if (auto probe = http::server::start(options, {}); !probe) return fail(probe.error());
+  }
+  auto stored = load_latest_checkpoint(run.folder.path / "checkpoints");
+  if (!stored && stored.error().code != errc::not_found) return fail(stored.error());
+  if (fs::exists(run.folder.path / "run.db"))
+    if (auto store = run.folder.store(); !store) return fail(store.error());
+  return {};
+}
+
 } // namespace
 
 int train(const train_arguments& arguments) {
   auto run = open_folder(arguments);
   if (!run) return complain(run.error());
+  if (auto ok = check_start(*run); !ok) return complain(ok.error());
   install_signals();
   std::optional<event_writer> events;
   if (auto writer = event_writer::create(run->folder.path)) events = std::move(*writer);

@@ -207,12 +207,15 @@ expected<checkpoint> load_latest_checkpoint(const fs::path& folder,
                                             const std::function<void(const error&)>& skipped) {
   const auto steps = step_folders(folder);
   if (!steps) return fail(steps.error());
+  std::optional<error> newest;
   for (auto& [step, path] : *steps) {
     auto loaded = load_checkpoint(path);
     if (loaded) return loaded;
     if (skipped) skipped(loaded.error());
+    if (!newest) newest = loaded.error();
   }
-  return fail(errc::not_found, "no usable checkpoint in " + folder.string());
+  if (newest) return fail(newest->code, "no usable checkpoint in " + folder.string() + "; of the newest: " + newest->message);
+  return fail(errc::not_found, "no checkpoint in " + folder.string());
 }
 
 expected<void> prune_checkpoints(const fs::path& folder, int keep) {

@@ -76,15 +76,14 @@ void learner_actor::reconcile(const ledger& book) {
       self_->send(self_, warm_up_step{});
     }
   };
-  if (!has_checkpoint_) return go();
-  auto publish_then_go = [this, go] { publish(go); };
+  auto publish_then_go = [this, go] { has_checkpoint_ ? publish(go) : go(); };
   if (book.steps > version_) { // the store is ahead of the newest good checkpoint: what those steps consumed is pending again
     lineage_ = book.lineage + 1;
     ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60), append_records{{rollback_record(version_, book.lineage)}},
       [publish_then_go](const std::vector<append_outcome>&) { publish_then_go(); },
       [](const error& why) { give_up("committing a rollback", why); });
-  } else if (book.steps < version_) { // died between checkpoint and record: the manifest decides (LEARN-1)
+  } else if (has_checkpoint_ && book.steps < version_) { // died between checkpoint and record: the manifest decides (LEARN-1)
     auto consumption = last_extra_.contains("consumed") ? last_extra_["consumed"].as_object() : json::object{};
     ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60),
@@ -145,10 +144,11 @@ void learner_actor::finish_warm_up() {
   warming_ = false;
   model_->reset_optimizer();
   version_ = 0;
-  save(false, {});
-  publish([this] {
-    if (warm_up_asker_) warm_up_asker_->deliver(done{});
-    warm_up_asker_.reset();
+  save(false, {}, [this] {
+    publish([this] {
+      if (warm_up_asker_) warm_up_asker_->deliver(done{});
+      warm_up_asker_.reset();
+    });
   });
 }
 
@@ -205,14 +205,17 @@ void learner_actor::train(const batch_ptr& what) {
   record["learning_rate"] = learning_rate(version_ - 1);
   record["learner_tokens_per_second"] = stats.seconds > 0 ? static_cast<double>(stats.tokens) / stats.seconds : 0.0;
   record["learner_busy_seconds"] = busy_seconds_;
-  auto consumption = consumption_of(*what);
-  last_extra_ = json::object{{"consumed", consumption}, {"report", std::move(record)}};
-  const auto& every = ctx_->config.checkpoint.every;
-  if (version_ % static_cast<std::uint64_t>(every) == 0 || version_ == static_cast<std::uint64_t>(ctx_->config.rl.steps))
-    save(true, last_extra_);
+  last_extra_ = json::object{{"consumed", consumption_of(*what)}, {"report", std::move(record)}};
+  const auto every = static_cast<std::uint64_t>(ctx_->config.checkpoint.every);
+  if (version_ % every == 0 || version_ == static_cast<std::uint64_t>(ctx_->config.rl.steps))
+    save(true, last_extra_, [this] { commit_consumption(); });
+  else commit_consumption();
+}
+
+void learner_actor::commit_consumption() {
   ask_named(
     self_, ctx_, names::store, std::chrono::seconds(60),
-    append_records{{consumption_record(version_ - 1, lineage_, consumption)}},
+    append_records{{consumption_record(version_ - 1, lineage_, last_extra_["consumed"].as_object())}},
     [this](const std::vector<append_outcome>&) {
       tell(self_, ctx_->names->find(names::replay), batch_consumed{last_batch_});
       publish([this] {
@@ -223,14 +226,24 @@ void learner_actor::train(const batch_ptr& what) {
     [](const error& why) { give_up("committing a consumption", why); });
 }
 
-void learner_actor::save(bool with_optimizer, json::object extra) {
-  checkpoint what;
-  what.step = what.version = version_;
-  what.weights = *model_->snapshot();
-  if (with_optimizer) what.optimizer = model_->optimizer_state();
-  what.extra = std::move(extra);
-  if (auto ok = ctx_->parts.save_checkpoint(what); !ok) give_up("writing a checkpoint", ok.error());
-  has_checkpoint_ = true;
+void learner_actor::save(bool with_optimizer, json::object extra, std::function<void()> then) {
+  auto what = std::make_shared<checkpoint>();
+  what->step = what->version = version_;
+  what->weights = *model_->snapshot();
+  if (with_optimizer) what->optimizer = model_->optimizer_state();
+  what->extra = std::move(extra);
+  try_save(what, then);
+}
+
+void learner_actor::try_save(const std::shared_ptr<const checkpoint>& what, const std::function<void()>& then) {
+  auto ok = ctx_->parts.save_checkpoint(*what);
+  if (!ok && ok.error().code != errc::disk_full) give_up("writing a checkpoint", ok.error());
+  if (ok) {
+    has_checkpoint_ = true;
+    return then();
+  }
+  note_disk_full(*ctx_);
+  send_later(self_, std::chrono::seconds(1), resume_later{[this, what, then] { try_save(what, then); }});
 }
 
 void learner_actor::publish(std::function<void()> then) {

@@ -39,7 +39,10 @@ private:
   void report_step();
   double learning_rate(std::uint64_t step) const;
   double warm_up_rate(std::int64_t step) const;
-  void save(bool with_optimizer, json::object extra);
+  /// Writes a checkpoint, however long the disk is full; then goes on.
+  void save(bool with_optimizer, json::object extra, std::function<void()> then);
+  void try_save(const std::shared_ptr<const checkpoint>& what, const std::function<void()>& then);
+  void commit_consumption();
 
   self_ptr self_;
   context_ptr ctx_;
