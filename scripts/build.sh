@@ -97,7 +97,11 @@ run_tests() {
   exit "$status"
 }
 
-ctest_words() { grep -oE '^ *[0-9]+/[0-9]+ Test +#[0-9]+: [a-zA-Z_0-9]+' "$stage_log" | tail -n 1 | sed -e 's/ Test *#[0-9]*://' -e 's/^ *//'; }
+ctest_words() { # 16 of 18 done, now: test_system
+  awk '/^ *Start +[0-9]+: / { running[$3] = 1 }
+       match($0, /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: /) { split($1, n, "/"); rest = substr($0, RSTART + RLENGTH); split(rest, w, " "); delete running[w[1]] }
+       END { for (name in running) names = names " " name; if (n[2]) printf "%d of %d done, ", n[1], n[2]; if (names) printf "now:%s", names }' "$stage_log"
+}
 
 clean() {
   case ${1:-} in
