@@ -48,7 +48,7 @@ struct tool_finished {
 
 // -- rollout to itself ---------------------------------------------------------------------------------------------------
 struct advance {};
-struct tool_deadline { std::uint64_t turn = 0; };
+struct tool_check { std::uint64_t turn = 0; };
 
 // -- judge ---------------------------------------------------------------------------------------------------------------
 struct judge_request { std::shared_ptr<const episode> finished; }; ///< -> verdict
@@ -136,7 +136,7 @@ TROUPE_LOCAL_TYPE(troupe::engine_status)
 TROUPE_LOCAL_TYPE(troupe::run_tool)
 TROUPE_LOCAL_TYPE(troupe::tool_finished)
 TROUPE_LOCAL_TYPE(troupe::advance)
-TROUPE_LOCAL_TYPE(troupe::tool_deadline)
+TROUPE_LOCAL_TYPE(troupe::tool_check)
 TROUPE_LOCAL_TYPE(troupe::judge_request)
 TROUPE_LOCAL_TYPE(troupe::verdict)
 TROUPE_LOCAL_TYPE(troupe::rollout_finished)

@@ -74,8 +74,11 @@ void experiment_actor::before_stage() {
 
 void experiment_actor::next_step() {
   if (ended_) return;
-  const auto step = ctx_->board->current().version;
-  if (step >= static_cast<std::uint64_t>(ctx_->config.rl.steps)) return after_stage();
+  const auto version = ctx_->board->current().version;
+  // A step that is durable but whose figures are not (somebody died between the two): the learner still has its report.
+  const bool unreported = version > 0 && !recorded_.contains("metric/step/" + std::to_string(version));
+  if (!unreported && version >= static_cast<std::uint64_t>(ctx_->config.rl.steps)) return after_stage();
+  const auto step = unreported ? version - 1 : version;
   if (paused_) {
     state_ = "paused";
     waiting_while_paused_ = true;
@@ -85,11 +88,22 @@ void experiment_actor::next_step() {
     state_ = "training";
     rl_started_ = stage_started_ = last_status_at_ = ctx_->time->now();
     note({{"kind", "stage"}, {"stage", "rl"}, {"state", "start"}}, [] {});
+    ask( // the engine's figures count from here
+      self_, ctx_->names->find(names::engine), std::chrono::seconds(10), engine_status_request{},
+      [this](const engine_status& engine) { last_engine_ = engine; }, [](const error&) {});
     admission(true);
   }
   ask_named(
     self_, ctx_, names::learner, long_patience, train_step{step},
-    [this](const step_report& report) { take_report(report); }, [this](error why) { finish(std::move(why)); });
+    [this](const step_report& report) {
+      disagreements_ = 0;
+      take_report(report);
+    },
+    [this](error why) {
+      // A learner that went back to an older checkpoint has not published it yet: look at the board again.
+      if (why.code != errc::conflict || ++disagreements_ > 100) return finish(std::move(why));
+      send_later(self_, std::chrono::milliseconds(50), resume_later{[this] { next_step(); }});
+    });
 }
 
 void experiment_actor::take_report(const step_report& report) {

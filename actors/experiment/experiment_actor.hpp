@@ -60,6 +60,7 @@ private:
   engine_status last_engine_;
   double last_learner_busy_ = 0;
   json::object last_step_;
+  int disagreements_ = 0; ///< with the learner about the version, in a row
 };
 
 } // namespace troupe

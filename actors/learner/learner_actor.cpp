@@ -47,9 +47,9 @@ behavior learner_actor::make_behavior() {
       auto promise = answer.promise();
       if (!ready_) {
         answer.fail({errc::unavailable, "the learner is reading its ledger"});
-      } else if (ask.step + 1 == version_ && !busy_step_) { // LEARN-4
+      } else if (ask.step + 1 == version_) { // LEARN-4; still busy: it is being made durable and published
         step_asker_.emplace(std::move(answer));
-        report_step();
+        if (!busy_step_) report_step();
       } else if (ask.step != version_) {
         answer.fail({errc::conflict, "asked for step " + std::to_string(ask.step) + ", but the weights have version " +
                                        std::to_string(version_)});

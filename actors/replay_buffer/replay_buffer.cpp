@@ -11,10 +11,7 @@ behavior replay_buffer::make_behavior() {
   recover();
   return {
     [this](const group_admitted& news) {
-      if (news.group < next_group_) return; // known from the ledger
-      next_group_ = news.group + 1;
-      groups_[news.group].version = news.version;
-      accepted_ += static_cast<std::uint64_t>(ctx_->config.rl.group_size);
+      if (known_.insert(news.group).second) groups_[news.group].version = news.version;
     },
     [this](const rollout_finished& end) {
       auto found = groups_.find(end.what->key().group);
@@ -52,7 +49,7 @@ behavior replay_buffer::make_behavior() {
     },
     [this](const balance_request&) {
       balance sheet;
-      sheet.accepted = accepted_;
+      sheet.accepted = known_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
       sheet.trained = trained_;
       sheet.retired = retired_;
       sheet.pending = groups_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
@@ -67,11 +64,9 @@ void replay_buffer::recover() {
   read_ledger(
     self_, ctx_,
     [this](const ledger& book) {
-      const auto size = static_cast<std::uint64_t>(ctx_->config.rl.group_size);
       // What arrived while we were reading stays: the ledger can only be older.
       for (auto group : book.open_groups) groups_[group].version = book.group_versions.at(group);
-      next_group_ = std::max(next_group_, book.admitted);
-      accepted_ = next_group_ * size;
+      for (std::uint64_t group = 0; group < book.admitted; ++group) known_.insert(group);
       trained_ = book.trained;
       retired_ = book.retired;
       steps_ = book.steps;

@@ -6,7 +6,11 @@ namespace troupe {
 
 namespace {
 constexpr auto store_patience = std::chrono::seconds(60);
-}
+constexpr auto tool_check_every = std::chrono::seconds(1);
+
+duration to_duration(double s) { return std::chrono::duration_cast<duration>(std::chrono::duration<double>(s)); }
+
+} // namespace
 
 rollout_actor::rollout_actor(self_ptr self, context_ptr ctx, rollout_job job)
   : self_(self), ctx_(std::move(ctx)), job_(std::move(job)) {
@@ -22,11 +26,7 @@ behavior rollout_actor::make_behavior() {
     [](const error& why) { give_up("reading the rollout's records", why); });
   return {
     [this](const tool_finished& got) { take_result(got); },
-    [this](const tool_deadline& due) {
-      if (trajectory_->next() != trajectory::need::tools || due.turn + 1 != trajectory_->next_turn()) return;
-      for (std::size_t call = 0; call < observed_.size(); ++call)
-        if (!observed_[call]) take_result({due.turn, call, {"the tool did not answer in time", true}});
-    },
+    [this](const tool_check& due) { check_tools(due.turn); },
     resume_handler(),
   };
 }
@@ -39,7 +39,7 @@ void rollout_actor::restore(const std::vector<record>& records) {
 }
 
 duration rollout_actor::turn_patience() const {
-  return std::chrono::duration_cast<duration>(std::chrono::duration<double>(ctx_->config.rollout.turn_timeout));
+  return to_duration(ctx_->config.rollout.turn_timeout);
 }
 
 void rollout_actor::advance() {
@@ -76,12 +76,18 @@ void rollout_actor::generate_turn() {
 }
 
 void rollout_actor::call_tools() {
+  observed_.resize(trajectory_->calls().size());
+  committing_.assign(observed_.size(), false);
+  tools_due_ = ctx_->time->now() + to_duration(ctx_->config.tools.timeout);
+  start_missing_tools();
+  send_later(self_, tool_check_every, tool_check{trajectory_->next_turn() - 1});
+}
+
+void rollout_actor::start_missing_tools() {
   const auto turn = trajectory_->next_turn() - 1;
   const auto& calls = trajectory_->calls();
-  observed_.resize(calls.size());
-  committing_.assign(calls.size(), false);
   for (std::size_t i = 0; i < calls.size(); ++i) {
-    if (observed_[i]) continue; // ROLL-2
+    if (observed_[i] || committing_[i]) continue; // ROLL-2
     tool_job job{job_.key, turn, i, calls[i], self_};
     child_spec spec;
     // The asker's id makes the name unique: an earlier life's call may still run.
@@ -95,10 +101,22 @@ void rollout_actor::call_tools() {
     spec.stop_deadline = std::chrono::seconds(1);
     ask_named(
       self_, ctx_, names::tools, turn_patience(), start_child{std::move(spec)}, [](const actor_ref&) {},
-      [this, turn, i](const error& why) { take_result({turn, i, {"the tool could not be started: " + why.message, true}}); });
+      [this, turn, i](const error& why) {
+        if (why.code == errc::conflict) return; // it runs already
+        take_result({turn, i, {"the tool could not be started: " + why.message, true}});
+      });
   }
-  send_later(self_, std::chrono::duration_cast<duration>(std::chrono::duration<double>(ctx_->config.tools.timeout)),
-             tool_deadline{turn});
+}
+
+void rollout_actor::check_tools(std::uint64_t turn) {
+  if (trajectory_->next() != trajectory::need::tools || turn + 1 != trajectory_->next_turn()) return;
+  if (ctx_->time->now() >= tools_due_) {
+    for (std::size_t call = 0; call < observed_.size(); ++call)
+      if (!observed_[call]) take_result({turn, call, {"the tool did not answer in time", true}});
+    return;
+  }
+  start_missing_tools(); // the tools' supervisor may have died and taken the calls with it: then they start again
+  send_later(self_, tool_check_every, tool_check{turn});
 }
 
 void rollout_actor::take_result(const tool_finished& got) {

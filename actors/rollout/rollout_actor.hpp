@@ -32,6 +32,8 @@ private:
   void advance();
   void generate_turn();
   void call_tools();
+  void start_missing_tools();
+  void check_tools(std::uint64_t turn);
   void take_result(const tool_finished& got);
   void take_observations();
   void judge();
@@ -45,6 +47,7 @@ private:
   std::shared_ptr<trajectory> trajectory_;
   std::vector<std::optional<observation>> observed_; ///< of the last turn's calls, once durable
   std::vector<bool> committing_;
+  duration tools_due_{}; ///< the last turn's calls fail after this
 };
 
 /// Starts (or leaves running, or lets report again) a rollout under the rollout supervisor. `refused` hears a quarantine or a

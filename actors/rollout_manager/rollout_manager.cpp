@@ -45,7 +45,10 @@ void rollout_manager::recover() {
       admitted_ = std::max(admitted_, book.admitted);
       retired_ = book.retired_groups;
       version_ = std::max({version_, book.steps, ctx_->board->current().version});
-      for (auto group : book.open_groups) enqueue(group);
+      for (auto group : book.open_groups) { // an earlier life may have died before it could tell
+        tell(self_, ctx_->names->find(names::replay), group_admitted{group, book.group_versions.at(group)});
+        enqueue(group);
+      }
       ready_ = true;
       admit();
       fill_slots();

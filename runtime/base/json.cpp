@@ -1,6 +1,10 @@
 #include "runtime/base/json.hpp"
 
+#include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <simdjson.h>
+#include <utility>
 
 namespace troupe::json {
 
@@ -63,7 +67,55 @@ expected<value> parse(std::string_view text) {
   return convert(root, 0);
 }
 
-std::string dump(const value& what) { return boost::json::serialize(what); }
+namespace {
+
+void write(const value& what, std::string& out) {
+  switch (what.kind()) {
+  case boost::json::kind::object: {
+    out += '{';
+    bool first = true;
+    for (const auto& field : what.get_object()) {
+      if (!std::exchange(first, false)) out += ',';
+      out += boost::json::serialize(field.key());
+      out += ':';
+      write(field.value(), out);
+    }
+    out += '}';
+    break;
+  }
+  case boost::json::kind::array: {
+    out += '[';
+    bool first = true;
+    for (const auto& item : what.get_array()) {
+      if (!std::exchange(first, false)) out += ',';
+      write(item, out);
+    }
+    out += ']';
+    break;
+  }
+  case boost::json::kind::double_: { // the shortest text that reads back as the same double: 0.29, not 2.9E-1
+    const double number = what.get_double();
+    if (!std::isfinite(number)) {
+      out += "null"; // JSON has no other word for it
+      break;
+    }
+    char text[32];
+    const auto end = std::to_chars(text, text + sizeof text, number).ptr;
+    out.append(text, end);
+    if (std::find_if(text, end, [](char c) { return c == '.' || c == 'e'; }) == end) out += ".0"; // stays a double
+    break;
+  }
+  default: out += boost::json::serialize(what);
+  }
+}
+
+} // namespace
+
+std::string dump(const value& what) {
+  std::string out;
+  write(what, out);
+  return out;
+}
 
 expected<std::string> string_at(const object& from, std::string_view key) {
   return field<std::string>(from, key, "a string", [](const value& v) { return v.if_string(); });

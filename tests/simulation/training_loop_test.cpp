@@ -66,11 +66,14 @@ TEST(ATrainingRun, ThatLosesActorsAtRandomTrainsOnTheSameBatchesAndLosesNothing)
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     training_world world(seed, {.mode = "async", .eta = 0, .latency = 0.05, .kill_chance = 0.002});
-    ASSERT_TRUE(world.run());
+    ASSERT_TRUE(world.run(std::chrono::minutes(20))) << world.diagnose();
     ASSERT_EQ(world.end_reason, "");
     kills += world.sim.kills();
     EXPECT_EQ(world.books().steps, 4u);
     check_books(world);
+    std::size_t steps = 0;
+    for (const auto& r : world.records("metric")) steps += r.key.starts_with("metric/step/");
+    EXPECT_EQ(steps, 4u) << "a step without its figures";
     if (world.records("failed").empty()) { // nobody was given up: not a bit differs
       EXPECT_EQ(world.weights(), calm.weights());
     }

@@ -117,6 +117,32 @@ public:
   std::vector<record> records(const std::string& kind) { return *(*ctx->parts.open_store())->read_kind(kind); }
   float weights() const { return checkpoints.empty() ? -1.0f : checkpoints.back().weights.tensors.at("state").data[0]; }
 
+  /// Who is where, for a run that does not end.
+  std::string diagnose() {
+    std::string out;
+    const auto second = std::chrono::seconds(1);
+    auto state = sim.ask<metric_record>(ctx->names->find(names::experiment), experiment_status_request{}, second);
+    out += "experiment: " + (state ? json::dump(state->body) : to_string(state.error())) + "\n";
+    auto slots = sim.ask<manager_status>(ctx->names->find(names::manager), manager_status_request{}, second);
+    out += "manager: " + (slots ? "admitted " + std::to_string(slots->admitted_groups) + ", running " +
+                                    std::to_string(slots->running) + ", version " + std::to_string(slots->version)
+                                : to_string(slots.error())) + "\n";
+    auto sheet = sim.ask<balance>(ctx->names->find(names::replay), balance_request{}, second);
+    out += "replay: " + (sheet ? json::dump(to_json(*sheet)) : to_string(sheet.error())) + "\n";
+    for (const auto& name : {names::rollouts, names::tools}) {
+      auto list = sim.ask<std::vector<child_status>>(ctx->names->find(name), list_children{}, second);
+      out += name + ":";
+      if (list)
+        for (const auto& child : *list) out += " " + child.id + "=" + child.state + "(" + child.last_reason + ")";
+      out += "\n";
+    }
+    const auto book = books();
+    out += "books: steps " + std::to_string(book.steps) + ", admitted " + std::to_string(book.admitted) + ", open:";
+    for (auto g : book.open_groups) out += " " + std::to_string(g);
+    out += "\nboard: " + std::to_string(ctx->board->current().version) + "\n";
+    return out;
+  }
+
   static std::shared_ptr<const tokenizer> words() {
     static const auto it = std::make_shared<const tokenizer>(*tokenizer::train({"yes no A: yes or no."}, 300, special_tokens()));
     return it;

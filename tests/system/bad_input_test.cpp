@@ -5,6 +5,7 @@
 #include <csignal>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace std::chrono_literals;
@@ -67,9 +68,9 @@ TEST(AMissingRun, IsNamed) {
 
 TEST(ARunFolder, BelongsToOneProcess) {
   scratch place;
-  auto first = process::troupe(small_run({"rl.steps=500"}), place.path());
+  auto first = process::troupe(small_run({"rl.steps=20000"}), place.path());
   ASSERT_TRUE(first.says("\"kind\":\"warmup\"", 60s)) << first.err();
-  auto words = small_run({"rl.steps=500"});
+  auto words = small_run({"rl.steps=20000"});
   words.push_back("--resume");
   expect_refusal(place, words, 4, {"runs/small", std::to_string(first.pid())});
   EXPECT_TRUE(first.running());
@@ -77,18 +78,18 @@ TEST(ARunFolder, BelongsToOneProcess) {
 
 TEST(AResumedRun, MayNotContradictTheStoredConfig) {
   scratch place;
-  auto first = process::troupe(small_run({"rl.steps=500"}), place.path());
+  auto first = process::troupe(small_run({"rl.steps=20000"}), place.path());
   ASSERT_TRUE(first.says("\"kind\":\"warmup\"", 60s)) << first.err();
   first.signal(SIGINT);
   ASSERT_EQ(first.wait(10s), 3);
-  auto words = small_run({"rl.steps=500", "rl.group_size=5"});
+  auto words = small_run({"rl.steps=20000", "rl.group_size=5"});
   words.push_back("--resume");
   expect_refusal(place, words, 2, {"rl.group_size", "4", "5"});
 }
 
 TEST(ADamagedStoreOrCheckpoint, IsFoundAndNamed) {
   scratch place;
-  auto first = process::troupe(small_run({"rl.steps=500"}), place.path());
+  auto first = process::troupe(small_run({"rl.steps=20000"}), place.path());
   ASSERT_TRUE(first.says("\"step\":2", 120s)) << first.err();
   first.signal(SIGKILL);
   first.wait(10s);
@@ -99,14 +100,14 @@ TEST(ADamagedStoreOrCheckpoint, IsFoundAndNamed) {
       bytes[bytes.size() / 2] ^= 1;
       write_file_atomically(entry.path(), bytes);
     }
-  auto words = small_run({"rl.steps=500"});
+  auto words = small_run({"rl.steps=20000"});
   words.push_back("--resume");
   expect_refusal(place, words, 1, {"model.safetensors"});
 }
 
 TEST(APortInUse, IsNamedAndTheRunEnds) {
   scratch place;
-  auto first = process::troupe(small_run({"rl.steps=500"}), place.path());
+  auto first = process::troupe(small_run({"rl.steps=20000"}), place.path());
   ASSERT_TRUE(first.says("\"url\":", 60s)) << first.err();
   std::string port;
   for (const auto& r : tests::json_lines(first.out()))
@@ -114,7 +115,7 @@ TEST(APortInUse, IsNamedAndTheRunEnds) {
       const std::string url(r.at("url").get_string());
       port = url.substr(url.rfind(':') + 1);
     }
-  expect_refusal(place, small_run({"rl.steps=500", "control.port=" + port}), 4, {port});
+  expect_refusal(place, small_run({"rl.steps=20000", "control.port=" + port}), 4, {port});
   EXPECT_TRUE(first.running());
 }
 
@@ -128,7 +129,7 @@ TEST(AFullDisk, PausesTheRunUntilThereIsSpaceAgain) {
     std::string at;
     ~unmount() { ::umount2(at.c_str(), MNT_DETACH); }
   } guard{disk.string()};
-  auto run = process::troupe(small_run({"rl.steps=40", "run.folder=" + disk.string()}), place.path());
+  auto run = process::troupe(small_run({"rl.steps=5000", "run.folder=" + disk.string()}), place.path());
   ASSERT_TRUE(run.says("\"kind\":\"step\"", 120s)) << run.out() << run.err();
   { // fill it
     const auto space = std::filesystem::space(disk).available;
@@ -136,6 +137,17 @@ TEST(AFullDisk, PausesTheRunUntilThereIsSpaceAgain) {
   }
   EXPECT_TRUE(run.says("disk is full", 60s)) << run.out() << run.err();
   EXPECT_TRUE(run.running());
+  const auto steps = [&] {
+    std::size_t n = 0;
+    for (const auto& r : tests::json_lines(run.out())) n += r.at("kind") == "step";
+    return n;
+  };
+  const auto before = steps();
   std::filesystem::remove(disk / "ballast");
-  EXPECT_EQ(run.wait(240s), 0) << run.out().substr(0, 4000) << run.err();
+  for (int tries = 0; tries < 600 && steps() < before + 3; ++tries) std::this_thread::sleep_for(50ms);
+  EXPECT_GE(steps(), before + 3) << "it did not go on: " << run.out().substr(0, 4000) << run.err();
+  run.signal(SIGINT);
+  EXPECT_EQ(run.wait(10s), 3);
+  auto books = process::troupe({"report", (disk / "small").string(), "--json"}, place.path());
+  EXPECT_EQ(books.wait(30s), 0) << books.err(); // 0: the balance holds
 }

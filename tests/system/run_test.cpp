@@ -73,13 +73,13 @@ TEST(TheProgram, TrainsEvaluatesAndReports) {
 
   write_file_atomically(place.path() / "other.jsonl", "{\"id\":\"x\",\"question\":\"What is the capital of France?\",\"answer\":\"Paris\",\"split\":\"heldout\"}\n");
   auto measured = process::troupe({"eval", "runs/small", "--tasks", "other.jsonl", "--samples", "2", "--json"}, place.path());
-  EXPECT_EQ(measured.wait(60s), 0) << measured.err();
+  ASSERT_EQ(measured.wait(60s), 0) << measured.err();
   EXPECT_EQ(number(json::parse(measured.out())->get_object().at("t1").get_object(), "questions"), 1);
 }
 
 TEST(TheProgram, KilledAtAnyMomentGoesOnWithoutLosingOrRepeatingAStep) { // LEARN-1, ROLL-2
   scratch place;
-  const std::vector<std::string> slow = {"rl.steps=8", "tools.simulated_latency=0.02"};
+  const std::vector<std::string> slow = {"rl.steps=8", "tools.simulated_latency=0.1"};
   std::multiset<double> seen;
   auto words = small_run(slow);
   for (const auto pause : {0ms, 150ms, 400ms, 900ms}) { // after the first sign of life of each life
@@ -113,7 +113,7 @@ TEST(TheProgram, KilledAtAnyMomentGoesOnWithoutLosingOrRepeatingAStep) { // LEAR
 
 TEST(TheProgram, EndsWithinFiveSecondsOfCtrlCAndSaysHowToGoOn) { // SES-1
   scratch place;
-  auto words = small_run({"rl.steps=500"});
+  auto words = small_run({"rl.steps=20000"});
   words[3] = "lines";
   auto run = process::troupe(words, place.path());
   ASSERT_TRUE(run.says("step 1", 120s)) << run.out() << run.err();
@@ -126,7 +126,7 @@ TEST(TheProgram, EndsWithinFiveSecondsOfCtrlCAndSaysHowToGoOn) { // SES-1
 
 TEST(TheProgram, EndsAtOnceAtTheSecondCtrlC) { // SES-1
   scratch place;
-  auto run = process::troupe(small_run({"rl.steps=500"}), place.path());
+  auto run = process::troupe(small_run({"rl.steps=5000"}), place.path());
   ASSERT_TRUE(run.says("\"kind\":\"warmup\"", 120s));
   run.signal(SIGINT);
   std::this_thread::sleep_for(5ms);
@@ -137,7 +137,7 @@ TEST(TheProgram, EndsAtOnceAtTheSecondCtrlC) { // SES-1
 
 TEST(TheProgram, IsObservedAndSteeredByRest) { // CTRL-1
   scratch place;
-  auto run = process::troupe(small_run({"rl.steps=400"}), place.path());
+  auto run = process::troupe(small_run({"rl.steps=20000"}), place.path());
   ASSERT_TRUE(run.says("\"url\":", 60s)) << run.out() << run.err();
   std::string url;
   for (const auto& r : tests::json_lines(run.out()))

@@ -202,7 +202,7 @@ TEST(AConfig, ExplainsItsKeys) {
             std::string::npos);
   EXPECT_EQ(explain_json(sample{}).as_array().size(), 10u);
   EXPECT_EQ(json::dump(config_json(sample{}).at("tools")),
-            R"({"search":{"latency":0E0},"names":["search","open"]})");
+            R"({"search":{"latency":0.0},"names":["search","open"]})");
 }
 
 TEST(AConfig, ListsWhatDiffersFromAnother) {
