@@ -144,15 +144,21 @@ void server::stop(duration grace) {
     core->acceptor.close(ignored);
     core->accept_again.cancel();
   });
-  const auto wind_down = [&](bool in_any_case) { // under the lock: a connection waits for it before it goes
-    for (auto* one : core_->connections)
-      if (auto alive = one->weak_from_this().lock()) alive->wind_down(in_any_case);
+  const auto wind_down = [&](bool in_any_case) {
+    std::vector<std::shared_ptr<connection>> alive; // let go outside of the lock: their end takes it
+    {
+      std::scoped_lock lock(core_->guard);
+      for (auto* one : core_->connections)
+        if (auto still = one->weak_from_this().lock()) alive.push_back(std::move(still));
+    }
+    for (auto& one : alive) one->wind_down(in_any_case);
   };
-  std::unique_lock lock(core_->guard);
   wind_down(false);
-  core_->fewer.wait_for(lock, grace, [&] { return core_->connections.empty(); });
+  {
+    std::unique_lock lock(core_->guard);
+    core_->fewer.wait_for(lock, grace, [&] { return core_->connections.empty(); });
+  }
   wind_down(true);
-  lock.unlock();
   for (auto& thread : core_->threads) thread.join(); // each ends with the last piece of work
   core_->threads.clear();
 }
