@@ -5,6 +5,7 @@
 #include "gpu/checkpoint.hpp"
 #include "gym/task_order.hpp"
 #include "runtime/directory.hpp"
+#include "runtime/metrics.hpp"
 #include "runtime/supervisor.hpp"
 #include "tools/tool.hpp"
 #include <mutex>
@@ -63,6 +64,7 @@ struct run_context {
   std::shared_ptr<std::atomic<std::uint64_t>> restarts = std::make_shared<std::atomic<std::uint64_t>>(0);
   /// Whether training rollouts may start: the experiment's wish, kept here so that a restarted manager knows it.
   std::shared_ptr<std::atomic<bool>> admission = std::make_shared<std::atomic<bool>>(false);
+  std::shared_ptr<metrics_registry> metrics = std::make_shared<metrics_registry>();
   /// When it was last said that the disk is full (monotonic nanoseconds; 0: never).
   std::shared_ptr<std::atomic<std::int64_t>> disk_full_said = std::make_shared<std::atomic<std::int64_t>>(0);
   /// The control server's port, once it listens.

@@ -69,7 +69,7 @@ void run_config::visit(config_visitor& v) {
   v.key("rl.ptx_weight", rl.ptx_weight, {0, 10}, "", "Weight of the supervised term on curated samples (Kimi K2's PTX loss).");
   v.key("rl.clip_norm", rl.clip_norm, {0, 1e6, true}, "", "Gradient norm above which it is clipped.");
   v.key("rl.weight_decay", rl.weight_decay, {0, 1}, "", "Decoupled weight decay.");
-  v.key("rl.kv_on_update", rl.kv_on_update, {"keep", "recompute"}, "What happens to cached keys and values of running rollouts when new weights arrive.");
+  v.key("rl.kv_on_update", rl.kv_on_update, {"keep", "recompute"}, "Cached keys and values of running rollouts when new weights arrive: recompute them, so that every token has the logprob that its version gives; or keep the old ones, which saves time and mixes versions.");
 
   v.section("rollout", "One attempt at a task, and how many run at once.");
   v.key("rollout.max_concurrent", rollout.max_concurrent, {1, 100'000}, "rollouts", "Rollouts that run at once.");
@@ -79,7 +79,7 @@ void run_config::visit(config_visitor& v) {
   v.key("rollout.max_observation_chars", rollout.max_observation_chars, {16, 1'000'000}, "bytes", "Tool results are cut to this, at a character.");
   v.key("rollout.temperature", rollout.temperature, {0, 10, true}, "", "Sampling temperature of training rollouts.");
   v.key("rollout.turn_timeout", rollout.turn_timeout, {0.01, 86'400}, "s", "A turn that the engine does not finish in this time is tried again.");
-  v.key("rollout.time_budget", rollout.time_budget, {0.01, 86'400}, "s", "Wall time of one rollout, all lives together.");
+  v.key("rollout.time_budget", rollout.time_budget, {0.01, 86'400}, "s", "Wall time of one life of a rollout; past it, it has failed (which is no reward).");
   v.key("rollout.format_penalty", rollout.format_penalty, {-100, 0}, "reward", "Reward of a malformed or unfinished trajectory.");
 
   v.section("tools", "What the agent can call.");
@@ -110,6 +110,10 @@ void run_config::visit(config_visitor& v) {
   v.section("checkpoint", "What a crash may cost.");
   v.key("checkpoint.every", checkpoint.every, {1, 100'000}, "steps", "A checkpoint every so many steps; steps since the last are trained again after a crash.");
   v.key("checkpoint.keep", checkpoint.keep, {1, 1000}, "checkpoints", "Checkpoints that stay on disk.");
+
+  v.section("telemetry", "What the run leaves for an operator beside its figures.");
+  v.key("telemetry.log_level", telemetry.log_level, {"debug", "info", "warning", "error"}, "Least level of what goes into run.log (JSON lines).");
+  v.key("telemetry.trace", telemetry.trace, "Write trace.json, what each rollout, the engine and the learner did when, for ui.perfetto.dev.");
 
   v.section("control", "The REST control actor.");
   v.key("control.enabled", control.enabled, "Serve it.");

@@ -53,7 +53,7 @@ struct run_config {
     std::int64_t lr_warmup_steps = 3;
     std::string loss = "reinforce";
     double tau = 0.1, gamma = 0.95, negative_keep = 0.5, ptx_weight = 0, clip_norm = 1, weight_decay = 0;
-    std::string kv_on_update = "keep";
+    std::string kv_on_update = "recompute";
   } rl;
 
   struct rollout_section {
@@ -87,6 +87,11 @@ struct run_config {
   struct checkpoint_section {
     std::int64_t every = 1, keep = 3;
   } checkpoint;
+
+  struct telemetry_section {
+    std::string log_level = "info";
+    bool trace = false;
+  } telemetry;
 
   struct control_section {
     bool enabled = true;

@@ -84,37 +84,28 @@ rl_sample trajectory::sample(double gamma) const {
   return out;
 }
 
-json::object trajectory::transcript() const {
-  json::object out;
-  out["id"] = key_.text();
-  out["task"] = episode_.what().id;
-  out["question"] = episode_.what().question;
-  out["answers"] = json::array(episode_.what().answers.begin(), episode_.what().answers.end());
-  if (verdict_) {
-    out["correct"] = verdict_->correct;
-    out["reward"] = verdict_->reward;
-  }
-  out["end"] = to_string(episode_.end());
-  if (episode_.error() != format_error::none) out["format_error"] = to_string(episode_.error());
-  json::array turns;
-  turns.push_back(json::object{{"role", "user"}, {"text", episode_.what().question}});
+transcript trajectory::as_transcript() const {
+  transcript out;
+  out.id = key_.text();
+  out.what = episode_.what();
+  out.end = episode_.end();
+  out.judged = verdict_;
+  out.turns.push_back({speaker::user, episode_.what().question});
   for (const auto& t : turns_) {
+    transcript_turn turn{speaker::assistant, t.text, static_cast<int>(t.end - t.begin)};
     double sum = 0;
-    std::uint64_t lo = ~std::uint64_t{0}, hi = 0;
+    std::array<std::uint64_t, 2> versions{~std::uint64_t{0}, 0};
     for (auto i = t.begin; i < t.end; ++i) {
-      sum += logprobs_[i];
-      lo = std::min(lo, versions_[i]);
-      hi = std::max(hi, versions_[i]);
+      sum += static_cast<double>(logprobs_[i]);
+      versions = {std::min(versions[0], versions_[i]), std::max(versions[1], versions_[i])};
     }
-    const auto n = t.end - t.begin;
-    turns.push_back(json::object{{"role", "assistant"},
-                                 {"text", t.text},
-                                 {"tokens", n},
-                                 {"versions", json::array{lo, hi}},
-                                 {"mean_logprob", n ? sum / static_cast<double>(n) : 0.0}});
-    if (!t.observed.empty()) turns.push_back(json::object{{"role", "tool"}, {"text", t.observed}});
+    if (t.end > t.begin) {
+      turn.versions = versions;
+      turn.mean_logprob = sum / static_cast<double>(t.end - t.begin);
+    }
+    out.turns.push_back(std::move(turn));
+    if (!t.observed.empty()) out.turns.push_back({speaker::tool, t.observed});
   }
-  out["turns"] = std::move(turns);
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include "gpu/learner.hpp"
 #include "gym/episode.hpp"
 #include "gym/reward.hpp"
+#include "gym/transcript.hpp"
 #include "runtime/store.hpp"
 #include <optional>
 
@@ -53,8 +54,8 @@ public:
 
   /// The learner's view; `reward` and turn weights from the verdict. Precondition: judged.
   rl_sample sample(double gamma) const;
-  /// For people (gym/transcript.hpp's shape).
-  json::object transcript() const;
+  /// For people.
+  transcript as_transcript() const;
 
 private:
   struct turn_record {

@@ -9,10 +9,28 @@
 #include "actors/recorder/recorder_actor.hpp"
 #include "actors/replay_buffer/replay_buffer.hpp"
 #include "actors/rollout_manager/rollout_manager.hpp"
+#include "runtime/log.hpp"
 
 namespace troupe {
 
 namespace {
+
+/// Normal ends of the many short-lived are no news; a death is, and giving up is a warning.
+void log_supervision(const supervision_event& event) {
+  const log_details details = {{"supervisor", event.supervisor}, {"child", event.child}, {"reason", to_string(event.reason)},
+                               {"restarts", event.restarts}};
+  switch (event.kind) {
+  case supervision_kind::ended:
+    if (event.reason.message != "normal") log_event("child_ended", details);
+    break;
+  case supervision_kind::restarted: log_event("child_restarted", details); break;
+  case supervision_kind::quarantined: log_event("child_quarantined", details, log_level::warning); break;
+  case supervision_kind::gave_up: log_event("supervisor_gave_up", details, log_level::warning); break;
+  case supervision_kind::killed_late: log_event("child_killed_late", details, log_level::warning); break;
+  case supervision_kind::started:
+  case supervision_kind::stopped: break;
+  }
+}
 
 /// Counts restarts, and turns the death of a rollout that was given up into what its listeners wait for.
 std::function<void(const supervision_event&)> observer(const context_ptr& ctx) {
@@ -24,15 +42,7 @@ std::function<void(const supervision_event&)> observer(const context_ptr& ctx) {
       if (event.child == names::rollouts)
         for (const auto& name : {names::manager, names::evaluator}) tell(run->names->find(name), rollouts_lost{});
     }
-    if (event.kind == supervision_kind::quarantined || event.kind == supervision_kind::gave_up ||
-        (event.kind == supervision_kind::ended && event.reason.message != "normal"))
-      if (run->on_record)
-        run->on_record({{"kind", "message"},
-                        {"level", event.kind == supervision_kind::ended ? "info" : "warning"},
-                        {"text", event.child + (event.kind == supervision_kind::quarantined ? " was given up: "
-                                                : event.kind == supervision_kind::gave_up   ? " ends the run: "
-                                                                                            : " ended: ") +
-                                   to_string(event.reason)}});
+    log_supervision(event);
     if (event.kind != supervision_kind::quarantined) return;
     if (auto key = parse_rollout_stream(event.child)) {
       const rollout_failed news{*key, {errc::exhausted, "quarantined: " + to_string(event.reason)}};

@@ -20,11 +20,11 @@ int show_one(const inspect_arguments& arguments, event_store& store, const run_c
   auto found = read_rollout(store, ctx, *key);
   if (!found) return complain(found.error());
   if (arguments.json) {
-    std::cout << json::dump(found->transcript()) << '\n';
+    std::cout << json::dump(to_json(found->as_transcript())) << '\n';
     return ok;
   }
   const auto look = view_options("auto", {});
-  std::cout << render_transcript(found->transcript(), {look.width(), look.color});
+  std::cout << render_transcript(to_json(found->as_transcript()), {look.width(), look.color});
   return ok;
 }
 

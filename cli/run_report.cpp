@@ -56,7 +56,7 @@ json::array transcript_pairs(event_store& store, const run_context& ctx) {
     if (out.size() == 2) break;
     auto then = read_rollout(store, ctx, {purpose::evaluation, (1ull << 20) + question, 0});
     auto now = read_rollout(store, ctx, {purpose::evaluation, (3ull << 20) + question, 0});
-    if (then && now) out.push_back(json::object{{"before", then->transcript()}, {"after", now->transcript()}});
+    if (then && now) out.push_back(json::object{{"before", to_json(then->as_transcript())}, {"after", to_json(now->as_transcript())}});
   }
   return out;
 }

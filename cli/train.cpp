@@ -8,6 +8,7 @@
 #include "runtime/base/file.hpp"
 #include "runtime/base/http.hpp"
 #include "runtime/run_lock.hpp"
+#include "runtime/telemetry.hpp"
 
 #include <iostream>
 
@@ -99,6 +100,20 @@ int train(const train_arguments& arguments) {
   live_view view(std::cout, system_clock(), view_options(arguments.progress, run->config.run.name));
   session live(view, std::move(events));
 
+  const auto& telemetry = run->config.telemetry;
+  log_options log;
+  log.file = run->folder.path / "run.log";
+  log.level = telemetry.log_level == "debug"     ? log_level::debug
+              : telemetry.log_level == "info"    ? log_level::info
+              : telemetry.log_level == "warning" ? log_level::warning
+                                                 : log_level::error;
+  log.on_warning = [&live](std::string_view line) {
+    live.push({{"kind", "message"}, {"level", "warning"}, {"text", line}});
+  };
+  if (auto ok = open_log(log); !ok) return complain(ok.error());
+  if (telemetry.trace)
+    if (auto ok = start_trace(run->folder.path / "trace.json", system_clock()); !ok) return complain(ok.error());
+
   auto ctx = prepare_run(run->config, {run->config.run.folder, cache_folder()},
                          [&](const json::object& record) { view.feed(record), view.tick(); });
   if (!ctx) {
@@ -106,6 +121,8 @@ int train(const train_arguments& arguments) {
     return complain(ctx.error());
   }
   auto end = live.run(*ctx);
+  stop_trace();
+  close_log();
   view.finish();
   const bool machine = arguments.progress == "json";
   if (!end) {

@@ -112,8 +112,8 @@ void control_actor::metrics(const http::responder& answer) {
         [this, answer, refuse, state](const balance& sheet) {
           ask(
             self_, ctx_->names->find(names::engine), patience, engine_status_request{},
-            [answer, state, sheet](const engine_status& engine) {
-              answer.send({200, exposition(state.body, sheet, engine), "text/plain; version=0.0.4; charset=utf-8"});
+            [ctx = ctx_, answer, state, sheet](const engine_status& engine) {
+              answer.send({200, exposition(*ctx->metrics, state.body, sheet, engine), std::string(metrics_registry::content_type)});
             },
             refuse);
         },

@@ -1,10 +1,11 @@
 #pragma once
 
 #include "actors/messages.hpp"
+#include "runtime/metrics.hpp"
 
 namespace troupe {
 
-/// A run's state in Prometheus' text format (prometheus.io/docs/instrumenting/exposition_formats, 0.0.4).
-std::string exposition(const json::object& state, const balance& sheet, const engine_status& engine);
+/// Writes a run's state into the registry and gives all of it as Prometheus text.
+std::string exposition(metrics_registry& metrics, const json::object& state, const balance& sheet, const engine_status& engine);
 
 } // namespace troupe

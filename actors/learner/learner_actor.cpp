@@ -1,5 +1,7 @@
 #include "actors/learner/learner_actor.hpp"
 
+#include "runtime/trace.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -189,6 +191,7 @@ void learner_actor::train(const batch_ptr& what) {
     stats = *done_step;
   }
   busy_seconds_ += seconds(ctx_->time->now() - start);
+  if (tracing()) trace_span("learner", "train step", start, ctx_->time->now(), {{"step", version_}, {"samples", what->samples.size()}});
   ++version_;
   last_batch_ = what;
   json::object record = what->statistics;

@@ -1,6 +1,7 @@
 #include "actors/rollout/rollout_actor.hpp"
 
 #include "actors/tool_call/tool_call_actor.hpp"
+#include "runtime/trace.hpp"
 
 namespace troupe {
 
@@ -14,6 +15,7 @@ duration to_duration(double s) { return std::chrono::duration_cast<duration>(std
 
 rollout_actor::rollout_actor(self_ptr self, context_ptr ctx, rollout_job job)
   : self_(self), ctx_(std::move(ctx)), job_(std::move(job)) {
+  started_ = ctx_->time->now();
   // The rules live in the context, which outlives every trajectory that is shared from here.
   trajectory_ = std::shared_ptr<trajectory>(
     new trajectory(job_.key, job_.what, ctx_->rules, job_.sampling.temperature), [keep = ctx_](trajectory* t) { delete t; });
@@ -43,6 +45,8 @@ duration rollout_actor::turn_patience() const {
 }
 
 void rollout_actor::advance() {
+  if (ctx_->time->now() - started_ > to_duration(ctx_->config.rollout.time_budget) && trajectory_->next() != trajectory::need::verdict)
+    return fail_rollout({errc::timeout, "over its time budget (rollout.time_budget)"});
   switch (trajectory_->next()) {
   case trajectory::need::turn: return generate_turn();
   case trajectory::need::tools: return call_tools();
@@ -59,9 +63,11 @@ void rollout_actor::generate_turn() {
   request.stop = {*ctx_->rules.words->special(end_token)};
   request.sampling = job_.sampling;
   request.seed = ctx_->seed_for("sampling");
+  const auto asked = ctx_->time->now();
   ask_named(
     self_, ctx_, names::engine, turn_patience(), generate{std::move(request)},
-    [this](const generated& turn) {
+    [this, asked](const generated& turn) {
+      if (tracing()) trace_span(stream_of(job_.key), "generate", asked, ctx_->time->now(), {{"tokens", turn.tokens.size()}});
       auto record = turn_record_of(job_.key, trajectory_->next_turn(), turn);
       ask_named(
         self_, ctx_, names::store, store_patience, append_records{{std::move(record)}},
@@ -78,7 +84,8 @@ void rollout_actor::generate_turn() {
 void rollout_actor::call_tools() {
   observed_.resize(trajectory_->calls().size());
   committing_.assign(observed_.size(), false);
-  tools_due_ = ctx_->time->now() + to_duration(ctx_->config.tools.timeout);
+  tools_asked_ = ctx_->time->now();
+  tools_due_ = tools_asked_ + to_duration(ctx_->config.tools.timeout);
   start_missing_tools();
   send_later(self_, tool_check_every, tool_check{trajectory_->next_turn() - 1});
 }
@@ -123,6 +130,7 @@ void rollout_actor::take_result(const tool_finished& got) {
   if (trajectory_->next() != trajectory::need::tools || got.turn + 1 != trajectory_->next_turn()) return;
   if (got.call >= observed_.size() || observed_[got.call] || committing_[got.call]) return;
   committing_[got.call] = true;
+  if (tracing()) trace_span(stream_of(job_.key), "tool", tools_asked_, ctx_->time->now(), {{"call", got.call}});
   ask_named(
     self_, ctx_, names::store, store_patience,
     append_records{{tool_record_of(job_.key, got.turn, got.call, got.result)}},

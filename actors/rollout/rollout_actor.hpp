@@ -47,6 +47,7 @@ private:
   std::shared_ptr<trajectory> trajectory_;
   std::vector<std::optional<observation>> observed_; ///< of the last turn's calls, once durable
   std::vector<bool> committing_;
+  duration started_{}, tools_asked_{};
   duration tools_due_{}; ///< the last turn's calls fail after this
 };
 

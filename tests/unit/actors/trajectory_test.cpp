@@ -97,7 +97,7 @@ TEST(ATrajectory, BuiltFromItsRecordsAtAnyPointIsTheOneThatWasLive) { // TRAJ-1
     ASSERT_TRUE(ok) << to_string(ok.error());
     EXPECT_EQ(again.tokens(), live.tokens());
     EXPECT_EQ(again.next(), live.next());
-    EXPECT_EQ(json::dump(again.transcript()), json::dump(live.transcript()));
+    EXPECT_EQ(json::dump(to_json(again.as_transcript())), json::dump(to_json(live.as_transcript())));
   };
   check();
   const std::vector<generated> turns = {f.call(0), f.call(1), f.answer("no", 2)};
