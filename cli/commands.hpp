@@ -36,6 +36,7 @@ int inspect(const inspect_arguments& arguments);
 
 struct report_arguments {
   std::filesystem::path run;
+  std::filesystem::path curve; ///< where to write the held-out curve as SVG; empty: nowhere
   bool json = false;
 };
 int report(const report_arguments& arguments);

@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
   cli::report_arguments report;
   verb = app.add_subcommand("report", "Write a run's report.html and print its summary");
   verb->add_option("run", report.run, "The run's folder")->required();
+  verb->add_option("--curve", report.curve, "Also write the held-out curve as an SVG picture to this file");
   verb->add_flag("--json", report.json, "Print the report as JSON");
   verb->callback([&] { code = cli::report(report); });
 

@@ -1,8 +1,10 @@
 #include "cli/commands.hpp"
+#include "cli/report_page.hpp"
 #include "cli/run_report.hpp"
 #include "cli/session.hpp"
 #include "cli/tables.hpp"
 #include "cli/transcript_view.hpp"
+#include "runtime/base/file.hpp"
 
 #include <cstdio>
 #include <iostream>
@@ -81,6 +83,8 @@ int report(const report_arguments& arguments) {
   if (!ctx) return complain(ctx.error());
   auto made = write_report(folder, **ctx, std::nullopt);
   if (!made) return complain(made.error());
+  if (!arguments.curve.empty())
+    if (auto written = write_file_atomically(arguments.curve, main_curve_svg(*made)); !written) return complain(written.error());
   if (arguments.json) std::cout << json::dump(*made) << '\n';
   else std::cout << closing_summary(*made);
   return balance_holds(*made) ? ok : failed;
