@@ -77,12 +77,32 @@ TEST(TheProgram, TrainsEvaluatesAndReports) {
   EXPECT_EQ(number(json::parse(measured.out())->get_object().at("t1").get_object(), "questions"), 1);
 }
 
+TEST(TheProgram, TrainsOnSomebodysOwnQuestionsAndDocuments) {
+  scratch place;
+  std::filesystem::create_directory(place.path() / "docs");
+  write_file_atomically(place.path() / "docs/pump.md", "# Pump\nThe pump needs valve V12. Its manual is by Ada Park.\n");
+  write_file_atomically(place.path() / "docs/valve.html", "<html><title>Valve V12</title><body>Valve V12 is made of brass.</body></html>");
+  write_file_atomically(place.path() / "docs/press.txt", "The press needs valve V7.");
+  std::string tasks;
+  for (int i = 0; i < 6; ++i) {
+    const auto id = std::to_string(i);
+    tasks += R"({"id":")" + id + R"(","question":"Which valve does the pump need?","answer":"V12","split":")" +
+             (i < 4 ? "train" : "heldout") + "\"}\n";
+  }
+  write_file_atomically(place.path() / "my.jsonl", tasks);
+  auto run = process::troupe(small_run({"data.tasks=my.jsonl", "data.corpus=docs/"}), place.path());
+  ASSERT_EQ(run.wait(240s), 0) << run.err();
+  const auto report = report_of(place, "runs/small");
+  expect_balance(report);
+  EXPECT_EQ(number(report.at("heldout").get_object().at("after").get_object(), "questions"), 2);
+}
+
 TEST(TheProgram, KilledAtAnyMomentGoesOnWithoutLosingOrRepeatingAStep) { // LEARN-1, ROLL-2
   scratch place;
   const std::vector<std::string> slow = {"rl.steps=8", "tools.simulated_latency=0.1"};
   std::multiset<double> seen;
   auto words = small_run(slow);
-  for (const auto pause : {0ms, 150ms, 400ms, 900ms}) { // after the first sign of life of each life
+  for (const auto pause : {0ms, 30ms, 60ms, 100ms, 150ms, 250ms}) { // after the first sign of life of each life
     auto run = process::troupe(words, place.path());
     ASSERT_TRUE(run.says("\"kind\":\"step\"", 120s) || run.wait(0ms) == 0) << run.err() << run.out();
     std::this_thread::sleep_for(pause);

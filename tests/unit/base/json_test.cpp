@@ -20,7 +20,7 @@ TEST(Json, ReadsEveryKindOfValue) {
   auto got = json::parse(R"({"a": [1, -2, 2.5, true, null, "x\u00e9\n"], "b": {"c": 18446744073709551615}})");
   ASSERT_TRUE(got) << got.error().message;
   EXPECT_EQ(json::dump(*got),
-            "{\"a\":[1,-2,2.5E0,true,null,\"x\xC3\xA9\\n\"],\"b\":{\"c\":18446744073709551615}}");
+            "{\"a\":[1,-2,2.5,true,null,\"x\xC3\xA9\\n\"],\"b\":{\"c\":18446744073709551615}}");
 }
 
 TEST(Json, RefusesWhatRfc8259Refuses) { // promise 12

@@ -95,7 +95,7 @@ TEST(TheSummary, OfNothingIsNullNotZero) {
   EXPECT_EQ(
       json::dump(report),
       R"({"run":null,"heldout":{"before":null,"after":null,"curve":[]},"steps":null,)"
-      R"("seconds":{"warmup":null,"rl":null,"eval":null,"total":0E0},"rollouts":null,"restarts":0,"max_logprob_gap":null,)"
+      R"("seconds":{"warmup":null,"rl":null,"eval":null,"total":0.0},"rollouts":null,"restarts":0,"max_logprob_gap":null,)"
       R"("max_staleness":null,"cpu":null,"transcripts":null,"files":null})");
 }
 
@@ -112,7 +112,7 @@ TEST(TheSummary, OfAResumedRunTakesTheLaterRecordAndAddsRestarts) {
   EXPECT_EQ(values::number(report, "restarts"), 3);
   EXPECT_EQ(values::number(report, "seconds.rl"), 7); // not finished: what the last step said
   EXPECT_EQ(json::dump(*values::value_at(report, "heldout.curve")),
-            R"([{"step":2,"pass_at_1":4E-1,"pass_at_1_ci95":null}])");
+            R"([{"step":2,"pass_at_1":0.4,"pass_at_1_ci95":null}])");
 }
 
 TEST(Metrics, AreReadWithoutALastLineThatAKillCutShort) {

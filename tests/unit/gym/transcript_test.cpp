@@ -19,9 +19,9 @@ transcript sample() {
 TEST(ATranscript, HasTheKeysOfTheContract) {
   EXPECT_EQ(
       json::dump(to_json(sample())),
-      R"({"id":"r1","task":"q1","question":"What is the capital of France?","answers":["Paris"],"correct":true,"reward":1E0,)"
-      R"("parts":{"correctness":1E0,"format":0E0},"end":"answered","turns":[{"role":"user","text":"What is the capital of France?","tokens":8},)"
-      R"({"role":"assistant","text":"<answer>Paris</answer>","tokens":4,"versions":[3,4],"mean_logprob":-2.5E-1}]})");
+      R"({"id":"r1","task":"q1","question":"What is the capital of France?","answers":["Paris"],"correct":true,"reward":1.0,)"
+      R"("parts":{"correctness":1.0,"format":0.0},"end":"answered","turns":[{"role":"user","text":"What is the capital of France?","tokens":8},)"
+      R"({"role":"assistant","text":"<answer>Paris</answer>","tokens":4,"versions":[3,4],"mean_logprob":-0.25}]})");
 }
 
 TEST(ATranscriptOfAnUnfinishedEpisode, HasNoVerdictAndNoMadeUpNumber) {

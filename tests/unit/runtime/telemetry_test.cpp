@@ -63,7 +63,7 @@ TEST(TheLog, WritesOneJsonLinePerEventAndWarningsForPeople) { // LOG-2, LOG-3
   ASSERT_EQ(lines.size(), 2u);
   EXPECT_EQ(
       json::dump(lines[0]),
-      R"({"time":"2023-11-14T22:13:20.123Z","level":"info","event":"run_started","run":"demo","seed":7,"share":5E-1})");
+      R"({"time":"2023-11-14T22:13:20.123Z","level":"info","event":"run_started","run":"demo","seed":7,"share":0.5})");
   EXPECT_EQ(lines[1].at("reason").as_string(), "two\nlines");
   EXPECT_EQ(lines[1].at("level").as_string(), "warning");
   EXPECT_EQ(f.warnings, std::vector<std::string>{
