@@ -29,7 +29,7 @@ lint() { # [--all]
   --all) mapfile -t files < <(sources | grep '\.cpp$') ;;
   *) die 2 "./troupe lint: found '$1', expected nothing or --all" ;;
   esac
-  ensure_packages clang-format clang-tidy shellcheck
+  ensure_packages clang-format clang-tidy-19 shellcheck
   setup
   build release
   format --check || status=1
@@ -37,7 +37,7 @@ lint() { # [--all]
   python3 "$root/scripts/check_tree.py" "$root" || status=1
   if [ ${#files[@]} -gt 0 ]; then
     printf '%s\0' "${files[@]}" | stage "clang-tidy on ${#files[@]} files" "$((${#files[@]} * 12 / $(nproc) + 5)) s" no_words \
-      xargs -0 -P "$(nproc)" -n 1 clang-tidy -p "$root/build/release" --quiet || { stage_failed 200; status=1; }
+      xargs -0 -P "$(nproc)" -n 1 clang-tidy-19 -p "$root/build/release" --quiet || { stage_failed 200; status=1; }
   fi
   exit "$status"
 }
