@@ -148,7 +148,7 @@ expected<void> publish(const fs::path& made, const fs::path& target) {
 
 expected<fs::path> save_checkpoint(const fs::path& folder, const checkpoint& what) {
   const auto name = std::string(prefix) + std::to_string(what.step);
-  const auto target = folder / name, made = folder / (std::string(unfinished) + name);
+  auto target = folder / name, made = folder / (std::string(unfinished) + name);
   if (auto removed = remove_folder(made); !removed) return fail(removed.error());
   std::error_code code;
   fs::create_directories(made, code);
