@@ -18,8 +18,9 @@ stage() {
   shift 3
   stage_log=$(mktemp "${TMPDIR:-/tmp}/troupe-stage.XXXXXX")
   [ "$estimate" = - ] || say "> $title (about $estimate)"
-  stage_ticker "$title" "$status_fn" $$ &
+  stage_ticker "$title" "$status_fn" $$ 8>&- 9>&- & # without the locks: its sleep may outlive it
   stage_ticker_pid=$!
+  disown "$stage_ticker_pid"
   "$@" >"$stage_log" 2>&1 || status=$?
   stage_end
   if [ "$status" -eq 0 ]; then
@@ -44,8 +45,7 @@ stage_ticker() { # TITLE STATUS_FUNCTION PARENT
 
 stage_end() { # also on exit, so that no ticker outlives the wrapper
   [ -n "${stage_ticker_pid:-}" ] || return 0
-  kill "$stage_ticker_pid" 2>/dev/null || true
-  wait "$stage_ticker_pid" 2>/dev/null || true
+  kill -KILL "$stage_ticker_pid" 2>/dev/null || true # a TERM in its first moment would wait for its sleep
   stage_ticker_pid=
   [ ! -t 2 ] || printf '\r\033[K' >&2
 }
