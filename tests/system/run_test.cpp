@@ -131,6 +131,32 @@ TEST(TheProgram, KilledAtAnyMomentGoesOnWithoutLosingOrRepeatingAStep) { // LEAR
   for (const auto& [step, times] : recorded) EXPECT_EQ(times, 1) << "step " << step;
 }
 
+TEST(TheProgram, GivesTheSameBitsSyncAsyncWithEtaZeroAndKilled) { // REP-3, ENG-1, LEARN-1: real engine, real learner
+  scratch place;
+  auto weights = [&](const std::string& run) {
+    return read_file(place.path() / "runs" / run / "checkpoints/step-6/model.safetensors").value_or("none of " + run);
+  };
+  auto words = [](const std::string& name, std::vector<std::string> more) {
+    auto all = small_run({"run.name=" + name, "eval.before=false", "eval.every=0", "tools.simulated_latency=0.03"});
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  auto sync = process::troupe(words("sync", {"rl.mode=sync", "rl.eta=0"}), place.path());
+  ASSERT_EQ(sync.wait(120s), 0) << sync.err();
+  auto async = process::troupe(words("async", {"rl.mode=async", "rl.eta=0"}), place.path());
+  ASSERT_EQ(async.wait(120s), 0) << async.err();
+  ASSERT_GT(weights("sync").size(), 10000u);
+  EXPECT_TRUE(weights("async") == weights("sync")) << "async with eta = 0 ended in other weights";
+
+  auto killed = process::troupe(words("killed", {"rl.mode=async", "rl.eta=0"}), place.path());
+  ASSERT_TRUE(killed.says("\"kind\":\"step\"", 60s)) << killed.err();
+  killed.signal(SIGKILL);
+  killed.wait(10s);
+  auto again = process::troupe(words("killed", {"rl.mode=async", "rl.eta=0", "--resume"}), place.path());
+  ASSERT_EQ(again.wait(120s), 0) << again.err();
+  EXPECT_TRUE(weights("killed") == weights("sync")) << "a kill changed the weights";
+}
+
 TEST(TheProgram, EndsWithinFiveSecondsOfCtrlCAndSaysHowToGoOn) { // SES-1
   scratch place;
   auto words = small_run({"rl.steps=20000"});
