@@ -133,7 +133,8 @@ fs::path warmup_cache_file(const run_config& config, const run_paths& paths, con
   relevant.data = config.data;
   relevant.model = config.model;
   relevant.warmup = config.warmup;
-  relevant.learner = config.learner;
+  relevant.learner.threads = config.learner.threads;
+  relevant.learner.max_tokens_per_pass = config.learner.max_tokens_per_pass;
   auto inputs = dump_yaml(relevant) + sha256_file(tokenizer_file).value_or("") + "format " + std::to_string(warmup_format);
   return paths.cache / "warmup" / (sha256(inputs).substr(0, 24) + ".safetensors");
 }

@@ -107,6 +107,8 @@ void run_config::visit(config_visitor& v) {
   v.key("learner.threads", learner.threads, {1, 256}, "threads", "Threads of the learner.");
   v.key("learner.max_tokens_per_pass", learner.max_tokens_per_pass, {64, 10'000'000}, "tokens", "Padded tokens of one forward and backward pass.");
 
+  v.key("learner.check_samples", learner.check_samples, {0, 1000}, "samples", "Samples per step whose engine logprobs are computed again with the weights of their version (max_logprob_gap); 0: off.");
+
   v.section("checkpoint", "What a crash may cost.");
   v.key("checkpoint.every", checkpoint.every, {1, 100'000}, "steps", "A checkpoint every so many steps; steps since the last are trained again after a crash.");
   v.key("checkpoint.keep", checkpoint.keep, {1, 1000}, "checkpoints", "Checkpoints that stay on disk.");

@@ -81,7 +81,7 @@ struct run_config {
   } engine;
 
   struct learner_section {
-    std::int64_t threads = 1, max_tokens_per_pass = 4096;
+    std::int64_t threads = 1, max_tokens_per_pass = 4096, check_samples = 2;
   } learner;
 
   struct checkpoint_section {

@@ -61,7 +61,7 @@ std::vector<config_difference> contradictions(const run_config& stored, const ru
   // What may differ changes only what is still to come, never what has been.
   static const std::vector<std::string> free = {"run.name", "run.folder", "rl.steps", "eval.", "control.", "checkpoint.",
                                                 "rollout.max_concurrent", "rollout.turn_timeout", "tools.timeout",
-                                                "tools.simulated_", "engine.", "learner.threads"};
+                                                "tools.simulated_", "engine.", "learner.threads", "learner.check_samples", "telemetry."};
   auto differences = config_diff(stored, wanted);
   std::erase_if(differences, [](const config_difference& d) {
     return std::any_of(free.begin(), free.end(), [&](const std::string& prefix) { return d.key.starts_with(prefix); });

@@ -1,5 +1,6 @@
 #include "actors/learner/learner_actor.hpp"
 
+#include "runtime/log.hpp"
 #include "runtime/trace.hpp"
 
 #include <algorithm>
@@ -183,6 +184,7 @@ void learner_actor::train(const batch_ptr& what) {
         give_up("training", {errc::conflict, sample.id + " holds a token of version " + std::to_string(sample.versions[i]) +
                                                " at version " + std::to_string(version_)});
   const auto start = ctx_->time->now();
+  const auto [gap, compared] = compare_logprobs(*what);
   learn_stats stats;
   if (!what->samples.empty()) {
     const auto ptx = ctx_->ptx_batch ? ctx_->ptx_batch(version_) : std::vector<sft_sample>{};
@@ -204,7 +206,8 @@ void learner_actor::train(const batch_ptr& what) {
   record["entropy"] = stats.entropy;
   record["kl"] = stats.kl;
   record["clip_fraction"] = stats.clip_fraction;
-  record["max_logprob_gap"] = stats.max_logprob_gap;
+  record["max_logprob_gap"] = std::max(gap, stats.max_logprob_gap);
+  record["logprobs_compared"] = compared;
   record["learning_rate"] = learning_rate(version_ - 1);
   record["learner_tokens_per_second"] = stats.seconds > 0 ? static_cast<double>(stats.tokens) / stats.seconds : 0.0;
   record["learner_busy_seconds"] = busy_seconds_;
@@ -213,6 +216,40 @@ void learner_actor::train(const batch_ptr& what) {
   if (version_ % every == 0 || version_ == static_cast<std::uint64_t>(ctx_->config.rl.steps))
     save(true, last_extra_, [this] { commit_consumption(); });
   else commit_consumption();
+}
+
+std::pair<double, std::int64_t> learner_actor::compare_logprobs(const batch& what) {
+  constexpr double most = 5e-5; // float32: 3e-5 is the noise between exact methods
+  double gap = 0;
+  std::int64_t compared = 0, samples = 0;
+  for (std::size_t i = 0; i < what.samples.size() && samples < ctx_->config.learner.check_samples; ++i) {
+    const auto& sample = what.samples[(i + version_) % what.samples.size()];
+    // Only samples of one version: after a change of weights in mid-rollout, what came before was computed by two.
+    const auto [oldest, newest] = [&] {
+      std::pair<std::uint64_t, std::uint64_t> span{~std::uint64_t{0}, 0};
+      for (std::size_t t = 0; t < sample.tokens.size(); ++t)
+        if (sample.mask[t]) span = {std::min(span.first, sample.versions[t]), std::max(span.second, sample.versions[t])};
+      return span;
+    }();
+    const auto weights = recent_.find(oldest);
+    if (oldest != newest || weights == recent_.end()) continue;
+    if (!checker_) {
+      auto made = ctx_->parts.make_learner(*weights->second);
+      if (!made) give_up("making the logprob checker", made.error());
+      checker_ = std::move(*made);
+    }
+    if (auto ok = checker_->restore(*weights->second, nullptr); !ok) give_up("restoring recent weights", ok.error());
+    auto ours = checker_->logprobs(sample.tokens, sample.temperature);
+    if (!ours) give_up("comparing logprobs", ours.error());
+    for (std::size_t t = 0; t < sample.tokens.size(); ++t)
+      if (sample.mask[t]) {
+        gap = std::max(gap, std::abs(static_cast<double>((*ours)[t]) - static_cast<double>(sample.behaviour_logprobs[t])));
+        ++compared;
+      }
+    ++samples;
+  }
+  if (gap > most) log_event("logprob_gap", {{"gap", gap}, {"expected_at_most", most}, {"step", version_}}, log_level::warning);
+  return {gap, compared};
 }
 
 void learner_actor::commit_consumption() {
@@ -252,6 +289,8 @@ void learner_actor::try_save(const std::shared_ptr<const checkpoint>& what, cons
 void learner_actor::publish(std::function<void()> then) {
   auto weights = model_->snapshot();
   ctx_->board->publish(weights, version_);
+  recent_[version_] = weights;
+  while (recent_.size() > static_cast<std::size_t>(ctx_->config.rl.eta) + 2) recent_.erase(recent_.begin());
   auto told = [this, then] { // LEARN-2
     tell(self_, ctx_->names->find(names::manager), version_published{version_});
     then();

@@ -20,6 +20,8 @@ namespace troupe {
 ///   LEARN-2  The engine has the new weights before the manager hears of the new version.
 ///   LEARN-3  A batch with a token older than eta is refused.
 ///   LEARN-4  A repeated train_step of a finished step is answered from the checkpoint, not trained again.
+///   LEARN-5  At every step, logprobs recorded by the engine are compared with those that the weights of their version give here
+///            (max_logprob_gap); beyond 5e-5 it is a warning.
 class learner_actor {
 public:
   static constexpr const char* name = "learner";
@@ -37,6 +39,8 @@ private:
   void train(const batch_ptr& what);
   void publish(std::function<void()> then);
   void report_step();
+  /// LEARN-5, on a few samples of the batch: the largest gap and how many tokens were compared.
+  std::pair<double, std::int64_t> compare_logprobs(const batch& what);
   double learning_rate(std::uint64_t step) const;
   double warm_up_rate(std::int64_t step) const;
   /// Writes a checkpoint, however long the disk is full; then goes on.
@@ -51,6 +55,8 @@ private:
   bool has_checkpoint_ = false, ready_ = false;
   json::object last_extra_;   ///< of the newest checkpoint: consumption and report of its step
   batch_ptr last_batch_;
+  std::map<std::uint64_t, weights_ptr> recent_; ///< published weights that tokens of the next batches may come from
+  std::unique_ptr<learner> checker_;            ///< computes with recent weights; never trained
   std::uint64_t lineage_ = 0;
   std::optional<reply<done>> warm_up_asker_;
   std::optional<reply<step_report>> step_asker_;
