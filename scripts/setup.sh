@@ -117,7 +117,11 @@ missing_wheels_help() {
   done <"$root/scripts/wheels.txt"
 }
 
-downloaded_words() { echo "$(du -sm "$download_dir" | cut -f1) of $download_mb MB"; }
+downloaded_words() { # pip keeps a second copy while it writes: never more than all of it
+  local got
+  got=$(du -sm "$download_dir" | cut -f1)
+  echo "$((got < download_mb ? got : download_mb)) of $download_mb MB"
+}
 
 wheel() { # REQUIREMENT: its file
   awk -v r="$1" -v d="$TROUPE_CACHE/wheels/" '$2 == r { print d $5 }' "$root/scripts/wheels.txt"
