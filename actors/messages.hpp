@@ -74,6 +74,7 @@ struct batch {
 };
 using batch_ptr = std::shared_ptr<const batch>;
 struct batch_consumed { batch_ptr what; };             ///< learner -> replay: its consumption is durable
+struct reread_books {};                                ///< learner -> replay: its start changed the ledger
 struct balance_request {};                             ///< -> balance
 /// Conservation: accepted = trained + pending + parked + retired, in rollouts, at any moment.
 struct balance {
@@ -145,6 +146,7 @@ TROUPE_LOCAL_TYPE(troupe::group_admitted)
 TROUPE_LOCAL_TYPE(troupe::next_batch)
 TROUPE_LOCAL_TYPE(troupe::batch_consumed)
 TROUPE_LOCAL_TYPE(troupe::batch_ptr)
+TROUPE_LOCAL_TYPE(troupe::reread_books)
 TROUPE_LOCAL_TYPE(troupe::balance_request)
 TROUPE_LOCAL_TYPE(troupe::balance)
 TROUPE_LOCAL_TYPE(troupe::warm_up)

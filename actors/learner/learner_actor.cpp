@@ -80,18 +80,22 @@ void learner_actor::reconcile(const ledger& book) {
     }
   };
   auto publish_then_go = [this, go] { has_checkpoint_ ? publish(go) : go(); };
+  auto told = [this, publish_then_go] { // before the first next_batch: the buffer may have read the books as they were
+    tell(self_, ctx_->names->find(names::replay), reread_books{});
+    publish_then_go();
+  };
   if (book.steps > version_) { // the store is ahead of the newest good checkpoint: what those steps consumed is pending again
     lineage_ = book.lineage + 1;
     ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60), append_records{{rollback_record(version_, book.lineage)}},
-      [publish_then_go](const std::vector<append_outcome>&) { publish_then_go(); },
+      [told](const std::vector<append_outcome>&) { told(); },
       [](const error& why) { give_up("committing a rollback", why); });
   } else if (has_checkpoint_ && book.steps < version_) { // died between checkpoint and record: the manifest decides (LEARN-1)
     auto consumption = last_extra_.contains("consumed") ? last_extra_["consumed"].as_object() : json::object{};
     ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60),
       append_records{{consumption_record(version_ - 1, lineage_, consumption)}},
-      [publish_then_go](const std::vector<append_outcome>&) { publish_then_go(); },
+      [told](const std::vector<append_outcome>&) { told(); },
       [](const error& why) { give_up("committing a consumption", why); });
   } else {
     publish_then_go();

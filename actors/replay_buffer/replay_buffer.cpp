@@ -47,6 +47,10 @@ behavior replay_buffer::make_behavior() {
       if (ready_) consumed(*news.what);
       else late_.push_back(news.what); // the ledger we are reading may be older
     },
+    [this](const reread_books&) {
+      current_.reset();
+      recover();
+    },
     [this](const balance_request&) {
       balance sheet;
       sheet.accepted = known_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
@@ -66,7 +70,10 @@ void replay_buffer::recover() {
     [this](const ledger& book) {
       // What arrived while we were reading stays: the ledger can only be older.
       for (auto group : book.open_groups) groups_[group].version = book.group_versions.at(group);
-      for (std::uint64_t group = 0; group < book.admitted; ++group) known_.insert(group);
+      for (std::uint64_t group = 0; group < book.admitted; ++group) {
+        known_.insert(group);
+        if (!book.open_groups.contains(group)) groups_.erase(group); // REP-2: consumed is consumed, whoever says so
+      }
       trained_ = book.trained;
       retired_ = book.retired;
       steps_ = book.steps;

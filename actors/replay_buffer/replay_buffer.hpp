@@ -13,6 +13,7 @@ namespace troupe {
 /// | rollout_failed   | -  (durable; the group goes on with its survivors)                               |
 /// | next_batch       | batch_ptr, when the batch of that step is complete                               |
 /// | batch_consumed   | -  (its groups leave)                                                            |
+/// | reread_books     | -  (the learner's start added to the ledger what a crash had kept from it)       |
 /// | balance_request  | balance                                                                          |
 ///
 /// | backpressure: loop | consumes     | waits for                          | unblocked by     |

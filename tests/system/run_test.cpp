@@ -121,7 +121,7 @@ TEST(TheProgram, KilledAtAnyMomentGoesOnWithoutLosingOrRepeatingAStep) { // LEAR
   for (double s : steps_of(last.out())) seen.insert(s);
   const auto report = report_of(place, "runs/small");
   expect_balance(report);
-  EXPECT_EQ(number(report.at("rollouts").get_object(), "accepted"), 8 * 16);
+  EXPECT_EQ(number(report.at("rollouts").get_object(), "accepted"), 8 * 16) << json::dump(report.at("rollouts"));
   EXPECT_EQ(number(report.at("rollouts").get_object(), "pending"), 0);
   // Every step is recorded exactly once, whatever was shown.
   std::map<double, int> recorded;
