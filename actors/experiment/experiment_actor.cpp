@@ -38,7 +38,9 @@ behavior experiment_actor::make_behavior() {
     },
     [this](const stop_run& wish) -> result<done> {
       admission(false);
-      finish(error{errc::cancelled, wish.why});
+      // The answer first: the end of the run takes the control actor with it before it could pass the answer on.
+      send_later(self_, std::chrono::milliseconds(200),
+                 resume_later{[this, why = wish.why] { finish(error{errc::cancelled, why}); }});
       return done{};
     },
     [this](const experiment_status_request&) { return metric_record{status()}; },
