@@ -20,8 +20,8 @@ void note_disk_full(const run_context& ctx);
 /// until there is space, and the run says so. Any other error goes to `bad` at once. The message must be safe to repeat
 /// (all of ours are: idempotent by key).
 template <class Message, class Ok, class Bad>
-void ask_named(self_ptr self, const context_ptr& ctx, const std::string& name, duration patience, Message message, Ok ok,
-               Bad bad) {
+void ask_named(self_ptr self, const context_ptr& ctx, const std::string& name, duration patience,
+               Message message, Ok ok, Bad bad) {
   const auto start = self->clock().now().time_since_epoch();
   // One copy of the callbacks, shared by all tries.
   struct attempt : std::enable_shared_from_this<attempt> {
@@ -33,11 +33,18 @@ void ask_named(self_ptr self, const context_ptr& ctx, const std::string& name, d
     Ok ok;
     Bad bad;
     attempt(self_ptr s, context_ptr c, std::string n, duration e, Message m, Ok o, Bad b)
-      : self(s), ctx(std::move(c)), name(std::move(n)), end(e), message(std::move(m)), ok(std::move(o)), bad(std::move(b)) {}
+        : self(s),
+          ctx(std::move(c)),
+          name(std::move(n)),
+          end(e),
+          message(std::move(m)),
+          ok(std::move(o)),
+          bad(std::move(b)) {}
     void go() {
       auto me = this->shared_from_this();
       const auto left = end - duration(self->clock().now().time_since_epoch());
-      if (left <= duration(0)) return bad(error{errc::timeout, "no answer from " + name + " before the deadline"});
+      if (left <= duration(0))
+        return bad(error{errc::timeout, "no answer from " + name + " before the deadline"});
       ask(self, ctx->names->find(name), left, message, ok, [me](error why) {
         if (why.code == errc::disk_full) {
           note_disk_full(*me->ctx);
@@ -50,7 +57,9 @@ void ask_named(self_ptr self, const context_ptr& ctx, const std::string& name, d
       });
     }
   };
-  std::make_shared<attempt>(self, ctx, name, duration(start) + patience, std::move(message), std::move(ok), std::move(bad))->go();
+  std::make_shared<attempt>(self, ctx, name, duration(start) + patience, std::move(message), std::move(ok),
+                            std::move(bad))
+      ->go();
 }
 
 /// Ends the calling actor with this error as its reason: its supervisor decides what follows.

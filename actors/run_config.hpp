@@ -28,7 +28,8 @@ struct run_config {
   } data;
 
   struct model_section {
-    std::int64_t vocab_size = 1024, hidden_size = 128, layers = 4, heads = 4, kv_heads = 4, head_dim = 32, ffn_size = 352;
+    std::int64_t vocab_size = 1024, hidden_size = 128, layers = 4, heads = 4, kv_heads = 4, head_dim = 32,
+                 ffn_size = 352;
     std::int64_t context = 384;
     double rope_theta = 10000;
     bool previous_token_map = true;
@@ -67,7 +68,7 @@ struct run_config {
   struct tools_section {
     std::int64_t search_results = 1, snippet_chars = 200, page_chars = 1200;
     double timeout = 10;
-    double simulated_latency = 0;     ///< median, seconds; log-normal with p99 = simulated_tail x median
+    double simulated_latency = 0; ///< median, seconds; log-normal with p99 = simulated_tail x median
     double simulated_tail = 10;
   } tools;
 

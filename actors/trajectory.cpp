@@ -6,7 +6,10 @@
 namespace troupe {
 
 trajectory::trajectory(rollout_key key, task what, const trajectory_rules& rules, double temperature)
-  : key_(key), rules_(&rules), episode_(std::move(what), rules.limits, rules.tools), temperature_(temperature) {
+    : key_(key),
+      rules_(&rules),
+      episode_(std::move(what), rules.limits, rules.tools),
+      temperature_(temperature) {
   append(rules_->words->encode(episode_.opening()));
   if (room() < 1) episode_.context_full();
 }
@@ -64,7 +67,9 @@ std::uint64_t trajectory::oldest_version() const {
   return oldest;
 }
 
-std::int64_t trajectory::sampled_tokens() const { return std::count(mask_.begin(), mask_.end(), std::uint8_t{1}); }
+std::int64_t trajectory::sampled_tokens() const {
+  return std::count(mask_.begin(), mask_.end(), std::uint8_t{1});
+}
 
 rl_sample trajectory::sample(double gamma) const {
   assert(verdict_);
@@ -80,7 +85,8 @@ rl_sample trajectory::sample(double gamma) const {
   const auto by_turn = turn_weights(static_cast<int>(turns_.size()), verdict_->correct, gamma);
   for (std::size_t t = 0; t < turns_.size(); ++t)
     std::fill(out.turn_weights.begin() + static_cast<std::ptrdiff_t>(turns_[t].begin),
-              out.turn_weights.begin() + static_cast<std::ptrdiff_t>(turns_[t].end), static_cast<float>(by_turn[t]));
+              out.turn_weights.begin() + static_cast<std::ptrdiff_t>(turns_[t].end),
+              static_cast<float>(by_turn[t]));
   return out;
 }
 
@@ -127,7 +133,8 @@ bool from_array(const json::object& from, std::string_view key, std::vector<T>& 
   if (!list) return false;
   for (const auto& x : **list) {
     if (!x.is_number()) return false;
-    out.push_back(static_cast<T>(x.to_number<std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>>()));
+    out.push_back(
+        static_cast<T>(x.to_number<std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>>()));
   }
   return true;
 }
@@ -147,7 +154,8 @@ new_record turn_record_of(const rollout_key& key, std::uint64_t turn, const gene
   return {stream_of(key), "turn", numbered("turn", key, turn), json::dump(body)};
 }
 
-new_record tool_record_of(const rollout_key& key, std::uint64_t turn, std::size_t call, const observation& what) {
+new_record tool_record_of(const rollout_key& key, std::uint64_t turn, std::size_t call,
+                          const observation& what) {
   json::object body;
   body["turn"] = turn;
   body["call"] = call;
@@ -176,7 +184,8 @@ new_record verdict_record_of(const trajectory& finished) {
 expected<void> replay_records(trajectory& onto, const std::vector<record>& records,
                               std::vector<std::optional<observation>>& observed) {
   auto broken = [](const record& r, std::string_view why) {
-    return fail(errc::corrupt, "record " + r.key + " (seq " + std::to_string(r.seq) + "): " + std::string(why));
+    return fail(errc::corrupt,
+                "record " + r.key + " (seq " + std::to_string(r.seq) + "): " + std::string(why));
   };
   auto take_observations = [&] {
     if (onto.next() != trajectory::need::tools || observed.size() != onto.calls().size()) return;
@@ -196,9 +205,9 @@ expected<void> replay_records(trajectory& onto, const std::vector<record>& recor
       if (onto.next() != trajectory::need::turn) return broken(r, "a turn where none is due");
       generated turn;
       auto reason = json::int_at(body, "reason");
-      if (!reason || !from_array(body, "tokens", turn.tokens) || !from_array(body, "logprobs", turn.logprobs) ||
-          !from_array(body, "versions", turn.versions) || turn.tokens.size() != turn.logprobs.size() ||
-          turn.tokens.size() != turn.versions.size())
+      if (!reason || !from_array(body, "tokens", turn.tokens) ||
+          !from_array(body, "logprobs", turn.logprobs) || !from_array(body, "versions", turn.versions) ||
+          turn.tokens.size() != turn.logprobs.size() || turn.tokens.size() != turn.versions.size())
         return broken(r, "expected equally long lists of tokens, logprobs and versions");
       turn.reason = static_cast<finish_reason>(*reason);
       onto.add_turn(turn);
@@ -208,7 +217,8 @@ expected<void> replay_records(trajectory& onto, const std::vector<record>& recor
       auto text = json::string_at(body, "text");
       const auto* failed = body.if_contains("failed");
       if (!call || !text || !failed || !failed->is_bool()) return broken(r, "expected call, text and failed");
-      if (onto.next() != trajectory::need::tools || *call < 0 || static_cast<std::size_t>(*call) >= observed.size())
+      if (onto.next() != trajectory::need::tools || *call < 0 ||
+          static_cast<std::size_t>(*call) >= observed.size())
         return broken(r, "a tool result that no call asked for");
       observed[static_cast<std::size_t>(*call)] = observation{*text, failed->get_bool()};
       take_observations();

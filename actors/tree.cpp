@@ -17,7 +17,9 @@ namespace {
 
 /// Normal ends of the many short-lived are no news; a death is, and giving up is a warning.
 void log_supervision(const supervision_event& event) {
-  const log_details details = {{"supervisor", event.supervisor}, {"child", event.child}, {"reason", to_string(event.reason)},
+  const log_details details = {{"supervisor", event.supervisor},
+                               {"child", event.child},
+                               {"reason", to_string(event.reason)},
                                {"restarts", event.restarts}};
   switch (event.kind) {
   case supervision_kind::ended:
@@ -40,7 +42,8 @@ std::function<void(const supervision_event&)> observer(const context_ptr& ctx) {
     if (event.kind == supervision_kind::restarted) {
       ++*run->restarts;
       if (event.child == names::rollouts)
-        for (const auto& name : {names::manager, names::evaluator}) tell(run->names->find(name), rollouts_lost{});
+        for (const auto& name : {names::manager, names::evaluator})
+          tell(run->names->find(name), rollouts_lost{});
     }
     log_supervision(event);
     if (event.kind != supervision_kind::quarantined) return;
@@ -92,7 +95,8 @@ public:
   }
   /// What any rollout needs.
   void add_rollout_floor() {
-    add(names::store, [ctx = ctx_](self_ptr s) { return ctx->threads.spawn<store_actor>(*s, ctx->parts.open_store); });
+    add(names::store,
+        [ctx = ctx_](self_ptr s) { return ctx->threads.spawn<store_actor>(*s, ctx->parts.open_store); });
     add_actor<recorder_actor>(names::recorder);
     add_actor<judge_actor>(names::judge);
     add_computing<engine_actor>(names::engine);

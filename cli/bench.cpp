@@ -21,42 +21,57 @@ std::string fixed(double x, int digits = 3) {
   return text;
 }
 
-std::vector<std::string> train_words(const bench_arguments& arguments, const std::string& name, std::vector<std::string> more) {
-  std::vector<std::string> words{"train", arguments.config.string(), "--progress", "json", "run.name=" + name,
-                                 "run.folder=" + arguments.folder.string(), "control.enabled=false"};
+std::vector<std::string> train_words(const bench_arguments& arguments, const std::string& name,
+                                     std::vector<std::string> more) {
+  std::vector<std::string> words{"train",
+                                 arguments.config.string(),
+                                 "--progress",
+                                 "json",
+                                 "run.name=" + name,
+                                 "run.folder=" + arguments.folder.string(),
+                                 "control.enabled=false"};
   words.insert(words.end(), more.begin(), more.end());
   words.insert(words.end(), arguments.overrides.begin(), arguments.overrides.end());
   return words;
 }
 
-expected<child_result> train_child(const bench_arguments& arguments, const std::string& name, std::vector<std::string> more) {
+expected<child_result> train_child(const bench_arguments& arguments, const std::string& name,
+                                   std::vector<std::string> more) {
   auto done = run_child(train_words(arguments, name, std::move(more)), [&](const json::object& record) {
     const auto kind = values::text(record, "kind");
     if (kind == "step" || kind == "warmup")
-      std::cerr << "\r" << name << ": " << kind << " " << values::number(record, "step") << "/" << values::number(record, "steps") << "   ";
+      std::cerr << "\r" << name << ": " << kind << " " << values::number(record, "step") << "/"
+                << values::number(record, "steps") << "   ";
   });
   std::cerr << '\n';
-  if (done && done->exit_code != 0) return fail(errc::internal, name + " ended with exit code " + std::to_string(done->exit_code));
+  if (done && done->exit_code != 0)
+    return fail(errc::internal, name + " ended with exit code " + std::to_string(done->exit_code));
   return done;
 }
 
 /// Pass rates before and after over seeds, and the times of the stages.
 int quickstart(const bench_arguments& arguments) {
-  table_rows rows{{"seed", "T=1 before", "T=1 after", "greedy before", "greedy after", "warm-up s", "RL s", "eval s", "total s",
-                   "staleness", "logprob gap"}};
+  table_rows rows{{"seed", "T=1 before", "T=1 after", "greedy before", "greedy after", "warm-up s", "RL s",
+                   "eval s", "total s", "staleness", "logprob gap"}};
   std::vector<double> sums(10, 0.0);
   double least_gain = 1, worst_before = 0;
   for (int seed = 1; seed <= arguments.seeds; ++seed) {
-    auto run = train_child(arguments, "bench-quickstart-" + std::to_string(seed), {"seed=" + std::to_string(seed), "warmup.cache=false"});
+    auto run = train_child(arguments, "bench-quickstart-" + std::to_string(seed),
+                           {"seed=" + std::to_string(seed), "warmup.cache=false"});
     if (!run) return complain(run.error());
     const auto* said = run->last("report");
     const auto* report = said ? values::object(*said, "report") : nullptr;
     if (!report) return complain({errc::internal, "the run printed no report"});
-    const std::vector<double> found = {values::number(*report, "heldout.before.pass_at_1"), values::number(*report, "heldout.after.pass_at_1"),
-                                       values::number(*report, "heldout.before.greedy"), values::number(*report, "heldout.after.greedy"),
-                                       values::number(*report, "seconds.warmup"), values::number(*report, "seconds.rl"),
-                                       values::number(*report, "seconds.eval"), run->seconds,
-                                       values::number(*report, "max_staleness"), values::number(*report, "max_logprob_gap")};
+    const std::vector<double> found = {values::number(*report, "heldout.before.pass_at_1"),
+                                       values::number(*report, "heldout.after.pass_at_1"),
+                                       values::number(*report, "heldout.before.greedy"),
+                                       values::number(*report, "heldout.after.greedy"),
+                                       values::number(*report, "seconds.warmup"),
+                                       values::number(*report, "seconds.rl"),
+                                       values::number(*report, "seconds.eval"),
+                                       run->seconds,
+                                       values::number(*report, "max_staleness"),
+                                       values::number(*report, "max_logprob_gap")};
     std::vector<std::string> row{std::to_string(seed)};
     for (std::size_t i = 0; i < found.size(); ++i) {
       sums[i] += found[i];
@@ -72,16 +87,24 @@ int quickstart(const bench_arguments& arguments) {
     mean.push_back(i == 9 ? fixed(x * 1e6, 1) + "e-6" : fixed(x, i < 4 ? 3 : 0));
   }
   rows.push_back(std::move(mean));
-  rows.push_back({"asked", "<= 0.350", ">= 0.650", "", ">= 0.850", "<= 360", "<= 480", "", "", "<= eta", "<= 50e-6"});
-  std::cout << render_table(rows) << "smallest gain of a seed at temperature 1: " << fixed(least_gain) << " (asked: 0.200)\n";
+  rows.push_back(
+      {"asked", "<= 0.350", ">= 0.650", "", ">= 0.850", "<= 360", "<= 480", "", "", "<= eta", "<= 50e-6"});
+  std::cout << render_table(rows) << "smallest gain of a seed at temperature 1: " << fixed(least_gain)
+            << " (asked: 0.200)\n";
   return ok;
 }
 
 /// Asynchronous against synchronous, the same number of consumed rollouts, tool calls with a heavy tail (p99 = 10 x median).
 int async_ratio(const bench_arguments& arguments) {
-  std::vector<std::string> common = {"rl.steps=" + std::to_string(arguments.steps), "eval.before=false", "eval.every=0", "eval.questions=1",
-                                     "eval.samples=1", "tools.simulated_latency=" + fixed(arguments.latency, 4), "tools.simulated_tail=10",
-                                     "tools.timeout=60", "rollout.max_concurrent=256"};
+  std::vector<std::string> common = {"rl.steps=" + std::to_string(arguments.steps),
+                                     "eval.before=false",
+                                     "eval.every=0",
+                                     "eval.questions=1",
+                                     "eval.samples=1",
+                                     "tools.simulated_latency=" + fixed(arguments.latency, 4),
+                                     "tools.simulated_tail=10",
+                                     "tools.timeout=60",
+                                     "rollout.max_concurrent=256"};
   table_rows rows{{"run", "sync s", "async s", "sync / async"}};
   double log_sum = 0;
   for (int round = 1; round <= arguments.seeds; ++round) {
@@ -89,19 +112,24 @@ int async_ratio(const bench_arguments& arguments) {
     for (int mode = 0; mode < 2; ++mode) {
       auto words = common;
       words.push_back("seed=" + std::to_string(round));
-      if (mode == 0) words.push_back("rl.mode=sync");
-      else words.insert(words.end(), {"rl.mode=async", "rl.eta=2"});
-      auto run = train_child(arguments, std::string("bench-") + (mode == 0 ? "sync" : "async") + "-" + std::to_string(round), words);
+      if (mode == 0)
+        words.push_back("rl.mode=sync");
+      else
+        words.insert(words.end(), {"rl.mode=async", "rl.eta=2"});
+      auto run = train_child(
+          arguments, std::string("bench-") + (mode == 0 ? "sync" : "async") + "-" + std::to_string(round),
+          words);
       if (!run) return complain(run.error());
       const auto* step = run->last("step");
       time[mode] = step ? values::number(*step, "seconds") : std::nan("");
     }
     log_sum += std::log(time[0] / time[1]);
-    rows.push_back({std::to_string(round), fixed(time[0], 1), fixed(time[1], 1), fixed(time[0] / time[1], 2)});
+    rows.push_back(
+        {std::to_string(round), fixed(time[0], 1), fixed(time[1], 1), fixed(time[0] / time[1], 2)});
   }
   std::cout << render_table(rows) << "async is " << fixed(std::exp(log_sum / arguments.seeds), 2)
-            << "x as fast (geometric mean; asked: 1.5); tool time: log-normal, median " << fixed(arguments.latency, 3)
-            << " s, p99 10x\n";
+            << "x as fast (geometric mean; asked: 1.5); tool time: log-normal, median "
+            << fixed(arguments.latency, 3) << " s, p99 10x\n";
   return ok;
 }
 
@@ -116,8 +144,10 @@ int overhead(const bench_arguments& arguments) {
     rows.push_back({name, fixed(used, 2), fixed(100 * used / run->seconds, 2) + " %"});
     if (name != "engine" && name != "learner") other += used;
   }
-  std::cout << render_table(rows) << "all but engine and learner (supervision, messaging, store; search and parsing too): "
-            << fixed(100 * other / run->seconds, 2) << " % of " << fixed(run->seconds, 1) << " s (asked: at most 3 %)\n";
+  std::cout << render_table(rows)
+            << "all but engine and learner (supervision, messaging, store; search and parsing too): "
+            << fixed(100 * other / run->seconds, 2) << " % of " << fixed(run->seconds, 1)
+            << " s (asked: at most 3 %)\n";
   return ok;
 }
 
@@ -132,8 +162,9 @@ int startup(const bench_arguments&) {
     peak = std::max(peak, run->peak_mib);
   }
   std::sort(times.begin(), times.end());
-  std::cout << "troupe --help: median " << fixed(1000 * times[10], 1) << " ms, worst of 20 " << fixed(1000 * times.back(), 1)
-            << " ms (asked: 100); peak memory " << fixed(peak, 1) << " MiB (asked: 300)\n";
+  std::cout << "troupe --help: median " << fixed(1000 * times[10], 1) << " ms, worst of 20 "
+            << fixed(1000 * times.back(), 1) << " ms (asked: 100); peak memory " << fixed(peak, 1)
+            << " MiB (asked: 300)\n";
   return ok;
 }
 
@@ -144,7 +175,8 @@ int bench(const bench_arguments& arguments) {
   if (arguments.name == "async") return async_ratio(arguments);
   if (arguments.name == "overhead") return overhead(arguments);
   if (arguments.name == "startup") return startup(arguments);
-  return complain({errc::invalid, "no benchmark \"" + arguments.name + "\"; expected quickstart, async, overhead or startup"});
+  return complain({errc::invalid, "no benchmark \"" + arguments.name +
+                                      "\"; expected quickstart, async, overhead or startup"});
 }
 
 } // namespace troupe::cli

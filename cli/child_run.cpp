@@ -4,9 +4,9 @@
 #include "runtime/base/file.hpp"
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <poll.h>
@@ -35,7 +35,9 @@ void sample_threads(pid_t pid, std::map<std::string, std::map<int, double>>& by_
     if (open == std::string::npos || close == std::string::npos) continue;
     const auto name = line.substr(open + 1, close - open - 1);
     unsigned long user = 0, system = 0;
-    if (std::sscanf(line.c_str() + close + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2) continue;
+    if (std::sscanf(line.c_str() + close + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                    &system) != 2)
+      continue;
     by_name[name][std::atoi(entry.path().filename().c_str())] = static_cast<double>(user + system) / tick;
   }
 }

@@ -11,9 +11,9 @@ namespace troupe::cli {
 /// What a run in a process of its own came to.
 struct child_result {
   int exit_code = 0;
-  double seconds = 0;                     ///< wall clock of the process
-  std::vector<json::object> records;      ///< everything it said with --progress json
-  std::map<std::string, double> cpu;      ///< CPU seconds by thread name, as last seen (sampled twice a second)
+  double seconds = 0;                ///< wall clock of the process
+  std::vector<json::object> records; ///< everything it said with --progress json
+  std::map<std::string, double> cpu; ///< CPU seconds by thread name, as last seen (sampled twice a second)
   double peak_mib = 0;
   /// The last record of that kind; null if none.
   const json::object* last(std::string_view kind) const;

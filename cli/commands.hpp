@@ -10,7 +10,15 @@
 ///   5 disk full; 130 interrupted twice.
 namespace troupe::cli {
 
-enum exit_code : int { ok = 0, failed = 1, wrong_input = 2, stopped = 3, busy = 4, no_space = 5, interrupted = 130 };
+enum exit_code : int {
+  ok = 0,
+  failed = 1,
+  wrong_input = 2,
+  stopped = 3,
+  busy = 4,
+  no_space = 5,
+  interrupted = 130
+};
 
 /// The exit code that fits an error.
 int code_for(const error& what);

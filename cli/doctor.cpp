@@ -1,8 +1,8 @@
 #include "cli/commands.hpp"
 #include "cli/run_folder.hpp"
 
-#include "gpu/weights.hpp"
 #include "gpu/learner.hpp"
+#include "gpu/weights.hpp"
 
 #include <iostream>
 #include <thread>
@@ -30,11 +30,13 @@ std::vector<finding> examine() {
   tiny.head_dim = 16;
   tiny.intermediate_size = 32;
   auto model = make_learner(initial_weights(tiny, 1), {});
-  out.push_back({"LibTorch plugin", model.has_value(), model ? "loads and makes a learner" : model.error().message});
+  out.push_back(
+      {"LibTorch plugin", model.has_value(), model ? "loads and makes a learner" : model.error().message});
   std::error_code ignored;
   const auto space = std::filesystem::space(std::filesystem::current_path(), ignored);
   const auto mib = space.available >> 20;
-  out.push_back({"disk space here", mib > 1024, std::to_string(mib) + " MiB (a quickstart run takes about 200)"});
+  out.push_back(
+      {"disk space here", mib > 1024, std::to_string(mib) + " MiB (a quickstart run takes about 200)"});
   return out;
 }
 
@@ -46,11 +48,15 @@ int doctor(bool as_json) {
   json::array list;
   for (const auto& f : found) {
     good = good && f.good;
-    if (as_json) list.push_back(json::object{{"what", f.what}, {"ok", f.good}, {"detail", f.detail}});
-    else std::cout << (f.good ? "ok       " : "MISSING  ") << f.what << ": " << f.detail << '\n';
+    if (as_json)
+      list.push_back(json::object{{"what", f.what}, {"ok", f.good}, {"detail", f.detail}});
+    else
+      std::cout << (f.good ? "ok       " : "MISSING  ") << f.what << ": " << f.detail << '\n';
   }
-  if (as_json) std::cout << json::dump(json::object{{"ok", good}, {"findings", std::move(list)}}) << '\n';
-  else if (!good) std::cout << "./troupe setup brings what is missing\n";
+  if (as_json)
+    std::cout << json::dump(json::object{{"ok", good}, {"findings", std::move(list)}}) << '\n';
+  else if (!good)
+    std::cout << "./troupe setup brings what is missing\n";
   return good ? ok : failed;
 }
 

@@ -24,7 +24,8 @@ expected<std::shared_ptr<run_context>> evaluation_context(const eval_arguments& 
     if (!tasks) return fail(tasks.error());
     run.heldout = std::move(*tasks); // all of them, whatever their split says
   }
-  if (run.heldout.empty()) return fail(errc::invalid, "no question to measure on: the tasks have none with \"split\": \"heldout\"");
+  if (run.heldout.empty())
+    return fail(errc::invalid, "no question to measure on: the tasks have none with \"split\": \"heldout\"");
   auto stored = load_latest_checkpoint(folder.path / "checkpoints");
   if (!stored) return fail(stored.error());
   auto index = search_index::open(folder.path / "data" / "index.sqlite");
@@ -32,7 +33,8 @@ expected<std::shared_ptr<run_context>> evaluation_context(const eval_arguments& 
   search_options search;
   search.top = static_cast<int>(run.config.tools.search_results);
   search.max_chars = static_cast<int>(run.config.tools.snippet_chars);
-  run.tools = {make_search_tool(*index, search), make_open_tool(*index, {static_cast<int>(run.config.tools.page_chars)})};
+  run.tools = {make_search_tool(*index, search),
+               make_open_tool(*index, {static_cast<int>(run.config.tools.page_chars)})};
   run.folder.clear(); // nothing is written into the run
   run.parts.make_engine = [shape = stored->weights.config, limits = run.config.engine_shape()] {
     return make_cpu_engine(shape, limits);
@@ -64,7 +66,10 @@ int eval(const eval_arguments& arguments) {
   node.supervise(tree_options(*ctx), evaluation_children(*ctx));
   const int all = static_cast<int>((*ctx)->heldout.size());
   const int questions = arguments.questions > 0 ? std::min(arguments.questions, all) : all;
-  if (!arguments.json) std::cout << "Measuring " << questions << " questions, " << arguments.samples << " samples each, then greedy\n" << std::flush;
+  if (!arguments.json)
+    std::cout << "Measuring " << questions << " questions, " << arguments.samples
+              << " samples each, then greedy\n"
+              << std::flush;
   const auto version = (*ctx)->board->current().version;
   auto sampled = measure(node, **ctx, {"after", 1, version, "t1", questions, arguments.samples});
   auto greedy = sampled ? measure(node, **ctx, {"after", 2, version, "greedy", questions, 1}) : sampled;
@@ -83,7 +88,8 @@ int eval(const eval_arguments& arguments) {
       char text[64];
       if (auto ci = values::interval(from, std::string(key) + "_ci95"))
         std::snprintf(text, sizeof text, "%.3f [%.3f, %.3f]", x, (*ci)[0], (*ci)[1]);
-      else std::snprintf(text, sizeof text, "%.3f", x);
+      else
+        std::snprintf(text, sizeof text, "%.3f", x);
       return std::string(text);
     };
     rows.push_back({name, cell(*sampled), cell(*greedy)});

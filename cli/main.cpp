@@ -5,29 +5,33 @@
 using namespace troupe;
 
 int main(int argc, char** argv) {
-  CLI::App app{"Troupe trains tool-using language models by reinforcement learning on a supervised actor system."};
+  CLI::App app{
+      "Troupe trains tool-using language models by reinforcement learning on a supervised actor system."};
   app.name("troupe");
   app.require_subcommand(1);
   app.set_version_flag("--version", TROUPE_VERSION);
   int code = 0;
 
   cli::train_arguments train;
-  auto* verb = app.add_subcommand("train", "Run an experiment: warm-up, reinforcement learning, evaluation, report");
+  auto* verb =
+      app.add_subcommand("train", "Run an experiment: warm-up, reinforcement learning, evaluation, report");
   verb->add_option("config", train.config, "The run's YAML file")->required();
   verb->add_option("overrides", train.overrides, "key=value, each beats the file");
   verb->add_flag("--resume", train.resume, "Go on with the newest unfinished run of this name");
   verb->add_option("--progress", train.progress, "auto, terminal, lines or json")
-    ->check(CLI::IsMember({"auto", "terminal", "lines", "json"}));
+      ->check(CLI::IsMember({"auto", "terminal", "lines", "json"}));
   verb->callback([&] { code = cli::train(train); });
 
   cli::eval_arguments eval;
   verb = app.add_subcommand("eval", "Measure a run's newest checkpoint on held-out or other questions");
   verb->add_option("run", eval.run, "The run's folder")->required();
   verb->add_option("--tasks", eval.tasks, "JSONL of questions; without it, the run's held-out ones");
-  verb->add_option("--questions", eval.questions, "At most so many questions (0: all)")->check(CLI::NonNegativeNumber);
-  verb->add_option("--samples", eval.samples, "Samples per question at temperature 1")->check(CLI::Range(1, 64));
+  verb->add_option("--questions", eval.questions, "At most so many questions (0: all)")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--samples", eval.samples, "Samples per question at temperature 1")
+      ->check(CLI::Range(1, 64));
   verb->add_option("--progress", eval.progress, "auto, terminal, lines or json")
-    ->check(CLI::IsMember({"auto", "terminal", "lines", "json"}));
+      ->check(CLI::IsMember({"auto", "terminal", "lines", "json"}));
   verb->add_flag("--json", eval.json, "Print the figures as JSON");
   verb->callback([&] { code = cli::eval(eval); });
 
@@ -59,14 +63,16 @@ int main(int argc, char** argv) {
   inner->callback([&] { code = cli::explain_config(explain); });
 
   cli::bench_arguments bench;
-  verb = app.add_subcommand("bench", "Measure the quickstart's figures: quickstart, async, overhead, startup");
+  verb =
+      app.add_subcommand("bench", "Measure the quickstart's figures: quickstart, async, overhead, startup");
   verb->add_option("name", bench.name, "Which")->required();
   verb->add_option("overrides", bench.overrides, "key=value for the runs");
   verb->add_option("--config", bench.config, "The runs' YAML file");
   verb->add_option("--folder", bench.folder, "Where the runs go");
   verb->add_option("--seeds", bench.seeds, "Runs to average")->check(CLI::Range(1, 100));
   verb->add_option("--steps", bench.steps, "RL steps of async and overhead")->check(CLI::Range(1, 100000));
-  verb->add_option("--latency", bench.latency, "async: median time of a tool call, seconds")->check(CLI::Range(0.0, 60.0));
+  verb->add_option("--latency", bench.latency, "async: median time of a tool call, seconds")
+      ->check(CLI::Range(0.0, 60.0));
   verb->callback([&] { code = cli::bench(bench); });
 
   bool json = false;

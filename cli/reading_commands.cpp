@@ -17,8 +17,9 @@ namespace {
 int show_one(const inspect_arguments& arguments, event_store& store, const run_context& ctx) {
   auto key = parse_rollout_key(arguments.rollout);
   if (!key)
-    return complain({errc::invalid, "\"" + arguments.rollout + "\" is no rollout id; expected one such as t17.3 (`troupe inspect " +
-                                      arguments.run.string() + "` lists them)"});
+    return complain({errc::invalid, "\"" + arguments.rollout +
+                                        "\" is no rollout id; expected one such as t17.3 (`troupe inspect " +
+                                        arguments.run.string() + "` lists them)"});
   auto found = read_rollout(store, ctx, *key);
   if (!found) return complain(found.error());
   if (arguments.json) {
@@ -64,15 +65,17 @@ int inspect(const inspect_arguments& arguments) {
     auto reward = json::number_at(o, "reward");
     char number[32];
     std::snprintf(number, sizeof number, "%.2f", reward.value_or(0));
-    rows.push_back({key->text(), text("task"), reward ? number : "–", text("correct") == "true" ? "yes" : "no", text("turns"),
-                    text("calls"), text("error") == "none" ? text("end") : text("error")});
+    rows.push_back({key->text(), text("task"), reward ? number : "–",
+                    text("correct") == "true" ? "yes" : "no", text("turns"), text("calls"),
+                    text("error") == "none" ? text("end") : text("error")});
   }
   if (arguments.json) {
     std::cout << json::dump(json::object{{"total", total}, {"rollouts", std::move(listed)}}) << '\n';
     return ok;
   }
   std::cout << render_table(rows);
-  if (total + 1 > rows.size()) std::cout << "... " << total + 1 - rows.size() << " more (--limit 0 lists all)\n";
+  if (total + 1 > rows.size())
+    std::cout << "... " << total + 1 - rows.size() << " more (--limit 0 lists all)\n";
   std::cout << "Show one: ./troupe inspect " << arguments.run.string() << " ROLLOUT\n";
   return ok;
 }
@@ -84,9 +87,12 @@ int report(const report_arguments& arguments) {
   auto made = write_report(folder, **ctx, std::nullopt);
   if (!made) return complain(made.error());
   if (!arguments.curve.empty())
-    if (auto written = write_file_atomically(arguments.curve, main_curve_svg(*made)); !written) return complain(written.error());
-  if (arguments.json) std::cout << json::dump(*made) << '\n';
-  else std::cout << closing_summary(*made);
+    if (auto written = write_file_atomically(arguments.curve, main_curve_svg(*made)); !written)
+      return complain(written.error());
+  if (arguments.json)
+    std::cout << json::dump(*made) << '\n';
+  else
+    std::cout << closing_summary(*made);
   return balance_holds(*made) ? ok : failed;
 }
 
@@ -105,7 +111,8 @@ int explain_config(const explain_arguments& arguments) {
   } else {
     const auto text = explain(config, arguments.prefix);
     if (text.empty())
-      return complain({errc::invalid, "no key starts with \"" + arguments.prefix + "\"; `troupe config explain` lists all"});
+      return complain({errc::invalid,
+                       "no key starts with \"" + arguments.prefix + "\"; `troupe config explain` lists all"});
     std::cout << text;
   }
   return ok;

@@ -15,15 +15,17 @@ expected<run_config> run_folder::config() const {
     std::error_code ignored;
     const auto parent = path.has_parent_path() ? path.parent_path() : fs::path("runs");
     for (const auto& entry : fs::directory_iterator(parent, ignored))
-      if (fs::exists(entry.path() / "config.yaml")) known += (known.empty() ? "" : ", ") + entry.path().string();
+      if (fs::exists(entry.path() / "config.yaml"))
+        known += (known.empty() ? "" : ", ") + entry.path().string();
     return fail(errc::not_found, "no run in " + path.string() + " (expected a folder with config.yaml)" +
-                                   (known.empty() ? "" : "; there are: " + known));
+                                     (known.empty() ? "" : "; there are: " + known));
   }
   return load_config<run_config>(path / "config.yaml");
 }
 
 expected<std::unique_ptr<event_store>> run_folder::store() const {
-  if (!fs::exists(path / "run.db")) return fail(errc::not_found, "no store in " + path.string() + " (expected run.db)");
+  if (!fs::exists(path / "run.db"))
+    return fail(errc::not_found, "no store in " + path.string() + " (expected run.db)");
   return event_store::open(path / "run.db", system_clock());
 }
 
@@ -53,18 +55,32 @@ expected<run_folder> unfinished_folder(const run_config& config) {
     if (run_folder one{numbered(config, n)}; !one.finished()) newest = one;
   if (newest) return *newest;
   if (n == 1)
-    return fail(errc::not_found, "nothing to resume: no run in " + numbered(config, 1).string() + "; start it without --resume");
-  return fail(errc::not_found, "nothing to resume: every run named " + config.run.name + " in " + config.run.folder + " is finished");
+    return fail(errc::not_found, "nothing to resume: no run in " + numbered(config, 1).string() +
+                                     "; start it without --resume");
+  return fail(errc::not_found, "nothing to resume: every run named " + config.run.name + " in " +
+                                   config.run.folder + " is finished");
 }
 
 std::vector<config_difference> contradictions(const run_config& stored, const run_config& wanted) {
   // What may differ changes only what is still to come, never what has been.
-  static const std::vector<std::string> free = {"run.name", "run.folder", "rl.steps", "eval.", "control.", "checkpoint.",
-                                                "rollout.max_concurrent", "rollout.turn_timeout", "tools.timeout",
-                                                "tools.simulated_", "engine.", "learner.threads", "learner.check_samples", "telemetry."};
+  static const std::vector<std::string> free = {"run.name",
+                                                "run.folder",
+                                                "rl.steps",
+                                                "eval.",
+                                                "control.",
+                                                "checkpoint.",
+                                                "rollout.max_concurrent",
+                                                "rollout.turn_timeout",
+                                                "tools.timeout",
+                                                "tools.simulated_",
+                                                "engine.",
+                                                "learner.threads",
+                                                "learner.check_samples",
+                                                "telemetry."};
   auto differences = config_diff(stored, wanted);
   std::erase_if(differences, [](const config_difference& d) {
-    return std::any_of(free.begin(), free.end(), [&](const std::string& prefix) { return d.key.starts_with(prefix); });
+    return std::any_of(free.begin(), free.end(),
+                       [&](const std::string& prefix) { return d.key.starts_with(prefix); });
   });
   return differences;
 }

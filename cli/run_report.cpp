@@ -8,7 +8,7 @@
 #include "tools/search_tools.hpp"
 
 #include <algorithm>
-#include <fstream>
+#include <iostream>
 #include <thread>
 
 namespace troupe::cli {
@@ -49,16 +49,25 @@ json::array transcript_pairs(event_store& store, const run_context& ctx) {
   const auto before = verdicts_of_round(*verdicts, 1), after = verdicts_of_round(*verdicts, 3);
   std::vector<std::uint64_t> questions;
   for (const auto& [question, right] : before)
-    if (!right && after.contains(question) && after.at(question) && question < ctx.heldout.size()) questions.push_back(question);
+    if (!right && after.contains(question) && after.at(question) && question < ctx.heldout.size())
+      questions.push_back(question);
   std::stable_sort(questions.begin(), questions.end(),
                    [&](auto a, auto b) { return ctx.heldout[a].hops > ctx.heldout[b].hops; });
   for (auto question : questions) {
     if (out.size() == 2) break;
     auto then = read_rollout(store, ctx, {purpose::evaluation, (1ull << 20) + question, 0});
     auto now = read_rollout(store, ctx, {purpose::evaluation, (3ull << 20) + question, 0});
-    if (then && now) out.push_back(json::object{{"before", to_json(then->as_transcript())}, {"after", to_json(now->as_transcript())}});
+    if (then && now)
+      out.push_back(
+          json::object{{"before", to_json(then->as_transcript())}, {"after", to_json(now->as_transcript())}});
   }
   return out;
+}
+
+/// A report is worth its figures even where its files cannot be written (a full or read-only disk): say so and go on.
+void write_or_warn(const fs::path& path, std::string_view text) {
+  if (auto ok = write_file_atomically(path, text); !ok)
+    std::cerr << "troupe: warning: " << to_string(ok.error()) << '\n';
 }
 
 /// The figures as the store has them; metrics.jsonl is written anew from them, should a full disk have cut it.
@@ -69,11 +78,12 @@ expected<std::vector<json::object>> durable_metrics(event_store& store, const ru
   std::string lines;
   for (const auto& r : *stored) {
     auto body = json::parse(r.body);
-    if (!body || !body->is_object()) return fail(errc::corrupt, "record " + r.key + " in run.db is not a JSON object");
+    if (!body || !body->is_object())
+      return fail(errc::corrupt, "record " + r.key + " in run.db is not a JSON object");
     lines += r.body + "\n";
     out.push_back(std::move(body->get_object()));
   }
-  if (auto ok = write_file_atomically(folder.path / "metrics.jsonl", lines); !ok) return fail(ok.error());
+  write_or_warn(folder.path / "metrics.jsonl", lines);
   return out;
 }
 
@@ -140,17 +150,21 @@ expected<std::shared_ptr<run_context>> reading_context(const run_folder& folder)
 expected<trajectory> read_rollout(event_store& store, const run_context& ctx, const rollout_key& key) {
   auto records = store.read_stream(stream_of(key));
   if (!records) return fail(records.error());
-  if (records->empty()) return fail(errc::not_found, "no rollout " + key.text() + " in " + ctx.folder.string());
+  if (records->empty())
+    return fail(errc::not_found, "no rollout " + key.text() + " in " + ctx.folder.string());
   const bool train = key.why == purpose::train;
   const auto question = key.group & 0xfffff;
-  if (!train && question >= ctx.heldout.size()) return fail(errc::corrupt, "rollout " + key.text() + " has no task");
-  trajectory out(key, train ? ctx.train_task(key.group) : ctx.heldout[question], ctx.rules, ctx.config.rollout.temperature);
+  if (!train && question >= ctx.heldout.size())
+    return fail(errc::corrupt, "rollout " + key.text() + " has no task");
+  trajectory out(key, train ? ctx.train_task(key.group) : ctx.heldout[question], ctx.rules,
+                 ctx.config.rollout.temperature);
   std::vector<std::optional<observation>> observed;
   if (auto ok = replay_records(out, *records, observed); !ok) return fail(ok.error());
   return out;
 }
 
-expected<json::object> write_report(const run_folder& folder, const run_context& ctx, const std::optional<balance>& sheet) {
+expected<json::object> write_report(const run_folder& folder, const run_context& ctx,
+                                    const std::optional<balance>& sheet) {
   auto store = folder.store();
   if (!store) return fail(store.error());
   auto records = durable_metrics(**store, folder);
@@ -169,13 +183,9 @@ expected<json::object> write_report(const run_folder& folder, const run_context&
                                  {"checkpoint", newest_checkpoint(folder.path)}};
   auto report = summarize(*records, extras);
   auto config_text = read_file(folder.path / "config.yaml");
-  if (auto ok = write_file_atomically(folder.path / "report.html",
-                                      build_report(report, *records, config_text.value_or("")));
-      !ok)
-    return fail(ok.error());
+  write_or_warn(folder.path / "report.html", build_report(report, *records, config_text.value_or("")));
   const auto* after = values::value_at(report, "heldout.after"); // report.json marks a finished run
-  if (after && !after->is_null())
-    if (auto ok = write_file_atomically(folder.path / "report.json", json::dump(report)); !ok) return fail(ok.error());
+  if (after && !after->is_null()) write_or_warn(folder.path / "report.json", json::dump(report));
   return report;
 }
 

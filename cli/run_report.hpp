@@ -5,8 +5,10 @@
 namespace troupe::cli {
 
 /// Makes report.json and report.html of a run from what is durable: metrics.jsonl and the store. `sheet` is the balance that the
-/// live run gave; without it, it is counted from the store. Errors: not_found, corrupt, disk_full, io.
-expected<json::object> write_report(const run_folder& folder, const run_context& ctx, const std::optional<balance>& sheet);
+/// live run gave; without it, it is counted from the store. A file that cannot be
+/// written is a warning on stderr. Errors: not_found, corrupt, io.
+expected<json::object> write_report(const run_folder& folder, const run_context& ctx,
+                                    const std::optional<balance>& sheet);
 
 /// The context that reading a run needs (tasks, tokenizer, tool schemas), without engine, learner or search index.
 expected<std::shared_ptr<run_context>> reading_context(const run_folder& folder);

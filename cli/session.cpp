@@ -18,7 +18,8 @@ void on_signal(int) {
   if (++signals < 2) return;
   // Async-signal-safe only: give the terminal back and go. What is durable stays durable.
   [[maybe_unused]] auto n = ::write(STDERR_FILENO, restore_terminal.data(), restore_terminal.size());
-  constexpr std::string_view text = "\ntroupe: interrupted twice, ended at once; --resume goes on from the last commit\n";
+  constexpr std::string_view text =
+      "\ntroupe: interrupted twice, ended at once; --resume goes on from the last commit\n";
   n = ::write(STDERR_FILENO, text.data(), text.size());
   ::_exit(130);
 }
@@ -38,10 +39,10 @@ int signals_seen() { return signals; }
 live_view_options view_options(const std::string& progress, const std::string& run) {
   live_view_options out;
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  out.mode = progress == "json"                                  ? progress_mode::json
-             : progress == "terminal"                            ? progress_mode::terminal
-             : progress == "lines" || !terminal                  ? progress_mode::lines
-                                                                 : progress_mode::terminal;
+  out.mode = progress == "json"                 ? progress_mode::json
+             : progress == "terminal"           ? progress_mode::terminal
+             : progress == "lines" || !terminal ? progress_mode::lines
+                                                : progress_mode::terminal;
   const char* no_color = std::getenv("NO_COLOR");
   out.color = terminal && !(no_color && *no_color);
   out.run = run;
@@ -98,18 +99,26 @@ expected<void> session::run(const std::shared_ptr<run_context>& ctx) {
     drain();
     if (!stopping && signals_seen() > 0) {
       stopping = true;
-      push({{"kind", "message"}, {"level", "info"}, {"text", "stopping: what is committed stays; press Ctrl-C again to end at once"}});
-      if (auto asked = node.ask<done>(ctx->names->find(names::experiment), stop_run{"interrupted"}, std::chrono::seconds(1)); !asked)
+      push({{"kind", "message"},
+            {"level", "info"},
+            {"text", "stopping: what is committed stays; press Ctrl-C again to end at once"}});
+      if (auto asked = node.ask<done>(ctx->names->find(names::experiment), stop_run{"interrupted"},
+                                      std::chrono::seconds(1));
+          !asked)
         ctx->on_end(error{errc::cancelled, "interrupted"});
     }
     if (auto over = node.root_ended(std::chrono::seconds(0))) // the tree gave up
       ctx->on_end(error{errc::exhausted, "the supervision tree gave up: " + over->message});
   }
-  if (auto sheet = node.ask<balance>(ctx->names->find(names::replay), balance_request{}, std::chrono::seconds(1))) balance_ = *sheet;
+  if (auto sheet =
+          node.ask<balance>(ctx->names->find(names::replay), balance_request{}, std::chrono::seconds(1)))
+    balance_ = *sheet;
   auto stop = node.stop();
   drain();
   if (!stop) {
-    view_.feed({{"kind", "message"}, {"level", "warning"}, {"text", "some actors did not end in time: " + stop.error().message}});
+    view_.feed({{"kind", "message"},
+                {"level", "warning"},
+                {"text", "some actors did not end in time: " + stop.error().message}});
     (void)started->release(); // NODE-3: its destructor would wait; the process is about to end
   }
   if (why_) return fail(*why_);

@@ -56,19 +56,22 @@ expected<opened> open_folder(const train_arguments& arguments) {
     if (auto differ = contradictions(*stored, *config); !differ.empty()) {
       std::string text = "the run in " + folder.path.string() + " was started with another configuration:";
       for (const auto& d : differ) text += "\n  " + d.key + ": found " + d.right + ", expected " + d.left;
-      return fail(errc::conflict, text + "\nresume it with these values, or start a new run without --resume");
+      return fail(errc::conflict,
+                  text + "\nresume it with these values, or start a new run without --resume");
     }
   } else {
     folder = free_folder(*config);
   }
   std::error_code made;
   fs::create_directories(folder.path, made);
-  if (made) return fail(made == std::errc::no_space_on_device ? errc::disk_full : errc::io,
-                        "cannot create " + folder.path.string() + ": " + made.message());
+  if (made)
+    return fail(made == std::errc::no_space_on_device ? errc::disk_full : errc::io,
+                "cannot create " + folder.path.string() + ": " + made.message());
   auto lock = run_lock::take(folder.path);
   if (!lock) return fail(lock.error());
   config->run.name = folder.path.filename().string();
-  if (auto ok = write_file_atomically(folder.path / "config.yaml", dump_yaml(*config)); !ok) return fail(ok.error());
+  if (auto ok = write_file_atomically(folder.path / "config.yaml", dump_yaml(*config)); !ok)
+    return fail(ok.error());
   return opened{folder, std::move(*config), std::move(*lock)};
 }
 
@@ -112,7 +115,8 @@ int train(const train_arguments& arguments) {
   };
   if (auto ok = open_log(log); !ok) return complain(ok.error());
   if (telemetry.trace)
-    if (auto ok = start_trace(run->folder.path / "trace.json", system_clock()); !ok) return complain(ok.error());
+    if (auto ok = start_trace(run->folder.path / "trace.json", system_clock()); !ok)
+      return complain(ok.error());
 
   auto ctx = prepare_run(run->config, {run->config.run.folder, cache_folder()},
                          [&](const json::object& record) { view.feed(record), view.tick(); });
@@ -128,20 +132,23 @@ int train(const train_arguments& arguments) {
   if (!end) {
     if (end.error().code == errc::cancelled) {
       if (!machine)
-        std::cout << "Stopped. Everything committed is kept. Go on with:\n  ./troupe train " << arguments.config.string()
-                  << [&] {
-                       std::string all;
-                       for (const auto& o : arguments.overrides) all += " " + o;
-                       return all;
-                     }() << " --resume\n";
+        std::cout << "Stopped. Everything committed is kept. Go on with:\n  ./troupe train "
+                  << arguments.config.string() <<
+            [&] {
+              std::string all;
+              for (const auto& o : arguments.overrides) all += " " + o;
+              return all;
+            }() << " --resume\n";
       return stopped;
     }
     return complain(end.error());
   }
   auto report = write_report(run->folder, **ctx, live.last_balance());
   if (!report) return complain(report.error());
-  if (machine) std::cout << json::dump(json::object{{"kind", "report"}, {"report", *report}}) << std::endl;
-  else std::cout << closing_summary(*report) << std::flush;
+  if (machine)
+    std::cout << json::dump(json::object{{"kind", "report"}, {"report", *report}}) << std::endl;
+  else
+    std::cout << closing_summary(*report) << std::flush;
   return balance_holds(*report) ? ok : failed;
 }
 

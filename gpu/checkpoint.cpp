@@ -214,7 +214,9 @@ expected<checkpoint> load_latest_checkpoint(const fs::path& folder,
     if (skipped) skipped(loaded.error());
     if (!newest) newest = loaded.error();
   }
-  if (newest) return fail(newest->code, "no usable checkpoint in " + folder.string() + "; of the newest: " + newest->message);
+  if (newest)
+    return fail(newest->code,
+                "no usable checkpoint in " + folder.string() + "; of the newest: " + newest->message);
   return fail(errc::not_found, "no checkpoint in " + folder.string());
 }
 

@@ -77,8 +77,8 @@ struct supervision_event {
 // requested shutdown; all else (kill, exception, error) is abnormal.
 struct start_child {
   child_spec spec;
-}; ///< -> actor_ref. conflict: the id lives; exhausted: it is quarantined;
-   ///< unavailable: `start` failed (the child is not kept), or all is stopping
+};  ///< -> actor_ref. conflict: the id lives; exhausted: it is quarantined;
+    ///< unavailable: `start` failed (the child is not kept), or all is stopping
 struct stop_child {
   std::string id;
 }; ///< -> done. Within stop_deadline, then killed. not_found; timeout: a handler never ends

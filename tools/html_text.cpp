@@ -10,7 +10,8 @@ namespace troupe {
 
 namespace {
 
-constexpr int max_open_tags = 4'000; ///< gumbo takes quadratic time and recursion for depth; browsers stop at 512
+constexpr int max_open_tags =
+    4'000; ///< gumbo takes quadratic time and recursion for depth; browsers stop at 512
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }

@@ -12,7 +12,8 @@ namespace troupe {
 struct tool_spec {
   std::string name, description;
   json::object parameters;
-  bool idempotent = true; ///< safe to call again after a crash; otherwise it is asked for its outcome by its key
+  bool idempotent =
+      true; ///< safe to call again after a crash; otherwise it is asked for its outcome by its key
 };
 
 /// What a call needs from outside.

@@ -34,92 +34,103 @@ control_actor::control_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_
   if (!started) give_up("starting the control server", started.error());
   server_ = std::move(*started);
   if (!before && ctx_->on_record)
-    ctx_->on_record({{"kind", "message"}, {"level", "info"}, {"text", "control: " + server_->url()}, {"url", server_->url()}});
+    ctx_->on_record({{"kind", "message"},
+                     {"level", "info"},
+                     {"text", "control: " + server_->url()},
+                     {"url", server_->url()}});
   ctx_->control_port->store(server_->port());
 }
 
 behavior control_actor::make_behavior() {
   return {
-    [this](const control_request& got) {
-      using verb = control_request::verb;
-      switch (got.what) {
-      case verb::health:
-        ask(
-          self_, ctx_->names->find(names::experiment), patience, experiment_status_request{},
-          [answer = got.answer](const metric_record&) { answer.send(http::json_response(200, json::object{{"status", "ok"}})); },
-          [answer = got.answer](const error& why) { answer.send(http::problem(503, "Not healthy", to_string(why))); });
-        break;
-      case verb::metrics: metrics(got.answer); break;
-      case verb::list:
-        got.answer.send(http::json_response(
-          200, json::object{{"experiments", json::array{json::object{
-                                              {"id", ctx_->config.run.name},
-                                              {"href", "/v1/experiments/" + ctx_->config.run.name}}}}}));
-        break;
-      case verb::show:
-        if (known(got.id, got.answer)) status(got.id, got.answer);
-        break;
-      case verb::pause: command(got.id, pause_run{}, "paused", got.answer); break;
-      case verb::resume: command(got.id, resume_run{}, "training", got.answer); break;
-      case verb::stop: command(got.id, stop_run{"stopped by REST"}, "stopped", got.answer); break;
-      }
-    },
-    resume_handler(),
+      [this](const control_request& got) {
+        using verb = control_request::verb;
+        switch (got.what) {
+        case verb::health:
+          ask(
+              self_, ctx_->names->find(names::experiment), patience, experiment_status_request{},
+              [answer = got.answer](const metric_record&) {
+                answer.send(http::json_response(200, json::object{{"status", "ok"}}));
+              },
+              [answer = got.answer](const error& why) {
+                answer.send(http::problem(503, "Not healthy", to_string(why)));
+              });
+          break;
+        case verb::metrics: metrics(got.answer); break;
+        case verb::list:
+          got.answer.send(http::json_response(
+              200, json::object{
+                       {"experiments",
+                        json::array{json::object{{"id", ctx_->config.run.name},
+                                                 {"href", "/v1/experiments/" + ctx_->config.run.name}}}}}));
+          break;
+        case verb::show:
+          if (known(got.id, got.answer)) status(got.id, got.answer);
+          break;
+        case verb::pause: command(got.id, pause_run{}, "paused", got.answer); break;
+        case verb::resume: command(got.id, resume_run{}, "training", got.answer); break;
+        case verb::stop: command(got.id, stop_run{"stopped by REST"}, "stopped", got.answer); break;
+        }
+      },
+      resume_handler(),
   };
 }
 
 bool control_actor::known(const std::string& id, const http::responder& answer) const {
   if (id == ctx_->config.run.name) return true;
-  answer.send(http::problem(404, "No such experiment", "found \"" + id + "\", expected \"" + ctx_->config.run.name + "\""));
+  answer.send(http::problem(404, "No such experiment",
+                            "found \"" + id + "\", expected \"" + ctx_->config.run.name + "\""));
   return false;
 }
 
 void control_actor::status(const std::string&, const http::responder& answer) {
   auto refuse = [answer](const error& why) { answer.send(http::problem(why)); };
   ask(
-    self_, ctx_->names->find(names::experiment), patience, experiment_status_request{},
-    [this, answer, refuse](const metric_record& state) {
-      ask(
-        self_, ctx_->names->find(names::replay), patience, balance_request{},
-        [answer, state](const balance& sheet) {
-          auto body = state.body;
-          body["balance"] = to_json(sheet);
-          answer.send(http::json_response(200, body));
-        },
-        refuse);
-    },
-    refuse);
+      self_, ctx_->names->find(names::experiment), patience, experiment_status_request{},
+      [this, answer, refuse](const metric_record& state) {
+        ask(
+            self_, ctx_->names->find(names::replay), patience, balance_request{},
+            [answer, state](const balance& sheet) {
+              auto body = state.body;
+              body["balance"] = to_json(sheet);
+              answer.send(http::json_response(200, body));
+            },
+            refuse);
+      },
+      refuse);
 }
 
 template <class Command>
-void control_actor::command(const std::string& id, Command what, std::string_view state, const http::responder& answer) {
+void control_actor::command(const std::string& id, Command what, std::string_view state,
+                            const http::responder& answer) {
   if (!known(id, answer)) return;
   ask(
-    self_, ctx_->names->find(names::experiment), patience, std::move(what),
-    [answer, state = std::string(state)](const done&) {
-      answer.send(http::json_response(202, json::object{{"state", state}}));
-    },
-    [answer](const error& why) { answer.send(http::problem(why)); });
+      self_, ctx_->names->find(names::experiment), patience, std::move(what),
+      [answer, state = std::string(state)](const done&) {
+        answer.send(http::json_response(202, json::object{{"state", state}}));
+      },
+      [answer](const error& why) { answer.send(http::problem(why)); });
 }
 
 void control_actor::metrics(const http::responder& answer) {
   auto refuse = [answer](const error& why) { answer.send(http::problem(why)); };
   ask(
-    self_, ctx_->names->find(names::experiment), patience, experiment_status_request{},
-    [this, answer, refuse](const metric_record& state) {
-      ask(
-        self_, ctx_->names->find(names::replay), patience, balance_request{},
-        [this, answer, refuse, state](const balance& sheet) {
-          ask(
-            self_, ctx_->names->find(names::engine), patience, engine_status_request{},
-            [ctx = ctx_, answer, state, sheet](const engine_status& engine) {
-              answer.send({200, exposition(*ctx->metrics, state.body, sheet, engine), std::string(metrics_registry::content_type)});
+      self_, ctx_->names->find(names::experiment), patience, experiment_status_request{},
+      [this, answer, refuse](const metric_record& state) {
+        ask(
+            self_, ctx_->names->find(names::replay), patience, balance_request{},
+            [this, answer, refuse, state](const balance& sheet) {
+              ask(
+                  self_, ctx_->names->find(names::engine), patience, engine_status_request{},
+                  [ctx = ctx_, answer, state, sheet](const engine_status& engine) {
+                    answer.send({200, exposition(*ctx->metrics, state.body, sheet, engine),
+                                 std::string(metrics_registry::content_type)});
+                  },
+                  refuse);
             },
             refuse);
-        },
-        refuse);
-    },
-    refuse);
+      },
+      refuse);
 }
 
 } // namespace troupe

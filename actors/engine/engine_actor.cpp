@@ -17,39 +17,39 @@ engine_actor::engine_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_(s
 
 behavior engine_actor::make_behavior() {
   return {
-    [this](const generate& ask) -> result<generated> {
-      reply<generated> answer(self_);
-      auto promise = answer.promise();
-      const auto sequence = ask.request.sequence;
-      if (open_.contains(sequence)) { // ENGA-3
-        core_->cancel(sequence);
-        open_.erase(sequence);
-      }
-      if (!has_weights_) {
-        answer.fail({errc::unavailable, "the engine has no weights yet"});
-      } else if (auto ok = core_->submit(ask.request); !ok) {
-        answer.fail(ok.error());
-      } else {
-        open_.emplace(sequence, std::move(answer));
-        schedule();
-      }
-      return promise;
-    },
-    [this](const new_weights& update) -> result<done> {
-      if (!has_weights_ || update.version != version_) {
-        const auto policy = ctx_->config.rl.kv_on_update == "keep" ? kv_policy::keep : kv_policy::recompute;
-        core_->set_weights(update.weights, update.version, policy);
-        version_ = update.version;
-        has_weights_ = true;
-      }
-      return done{};
-    },
-    [this](const forget_sequence& gone) { core_->forget(gone.sequence); },
-    [this](const engine_step&) { step(); },
-    [this](const engine_status_request&) {
-      return engine_status{core_->stats(), seconds(busy_), seconds(ctx_->time->now() - started_)};
-    },
-    resume_handler(),
+      [this](const generate& ask) -> result<generated> {
+        reply<generated> answer(self_);
+        auto promise = answer.promise();
+        const auto sequence = ask.request.sequence;
+        if (open_.contains(sequence)) { // ENGA-3
+          core_->cancel(sequence);
+          open_.erase(sequence);
+        }
+        if (!has_weights_) {
+          answer.fail({errc::unavailable, "the engine has no weights yet"});
+        } else if (auto ok = core_->submit(ask.request); !ok) {
+          answer.fail(ok.error());
+        } else {
+          open_.emplace(sequence, std::move(answer));
+          schedule();
+        }
+        return promise;
+      },
+      [this](const new_weights& update) -> result<done> {
+        if (!has_weights_ || update.version != version_) {
+          const auto policy = ctx_->config.rl.kv_on_update == "keep" ? kv_policy::keep : kv_policy::recompute;
+          core_->set_weights(update.weights, update.version, policy);
+          version_ = update.version;
+          has_weights_ = true;
+        }
+        return done{};
+      },
+      [this](const forget_sequence& gone) { core_->forget(gone.sequence); },
+      [this](const engine_step&) { step(); },
+      [this](const engine_status_request&) {
+        return engine_status{core_->stats(), seconds(busy_), seconds(ctx_->time->now() - started_)};
+      },
+      resume_handler(),
   };
 }
 

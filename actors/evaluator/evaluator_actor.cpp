@@ -6,43 +6,44 @@ namespace troupe {
 
 behavior evaluator_actor::make_behavior() {
   return {
-    [this](const evaluate& ask) -> result<metric_record> {
-      reply<metric_record> answer(self_);
-      auto promise = answer.promise();
-      const bool same = asker_ && what_.round == ask.round; // asked again: the older asker is dead
-      asker_.emplace(std::move(answer));
-      if (same) return promise;
-      what_ = ask;
-      started_ = ctx_->time->now();
-      failed_ = 0;
-      waiting_.clear();
-      running_.clear();
-      results_.clear();
-      const auto questions = std::min(ctx_->heldout.size(), static_cast<std::size_t>(std::max(0, ask.questions)));
-      for (std::size_t q = 0; q < questions; ++q) {
-        results_.push_back({ctx_->heldout[q].id, ctx_->heldout[q].hops});
-        for (int sample = 0; sample < ask.samples; ++sample) waiting_.push_back(key_of(q, sample));
-      }
-      fill();
-      return promise;
-    },
-    [this](const rollout_finished& end) {
-      const auto& key = end.what->key();
-      if (!running_.contains(key)) return;
-      results_[(key.group & 0xfffff)].add(end.what->state(), *end.what->judged());
-      ended(key);
-    },
-    [this](const rollout_failed& end) {
-      if (!running_.contains(end.key)) return;
-      ++failed_;
-      ended(end.key);
-    },
-    [this](const rollouts_lost&) {
-      waiting_.insert(waiting_.begin(), running_.begin(), running_.end());
-      running_.clear();
-      fill();
-    },
-    resume_handler(),
+      [this](const evaluate& ask) -> result<metric_record> {
+        reply<metric_record> answer(self_);
+        auto promise = answer.promise();
+        const bool same = asker_ && what_.round == ask.round; // asked again: the older asker is dead
+        asker_.emplace(std::move(answer));
+        if (same) return promise;
+        what_ = ask;
+        started_ = ctx_->time->now();
+        failed_ = 0;
+        waiting_.clear();
+        running_.clear();
+        results_.clear();
+        const auto questions =
+            std::min(ctx_->heldout.size(), static_cast<std::size_t>(std::max(0, ask.questions)));
+        for (std::size_t q = 0; q < questions; ++q) {
+          results_.push_back({ctx_->heldout[q].id, ctx_->heldout[q].hops});
+          for (int sample = 0; sample < ask.samples; ++sample) waiting_.push_back(key_of(q, sample));
+        }
+        fill();
+        return promise;
+      },
+      [this](const rollout_finished& end) {
+        const auto& key = end.what->key();
+        if (!running_.contains(key)) return;
+        results_[(key.group & 0xfffff)].add(end.what->state(), *end.what->judged());
+        ended(key);
+      },
+      [this](const rollout_failed& end) {
+        if (!running_.contains(end.key)) return;
+        ++failed_;
+        ended(end.key);
+      },
+      [this](const rollouts_lost&) {
+        waiting_.insert(waiting_.begin(), running_.begin(), running_.end());
+        running_.clear();
+        fill();
+      },
+      resume_handler(),
   };
 }
 
@@ -56,7 +57,8 @@ void evaluator_actor::ended(const rollout_key& key) {
 }
 
 void evaluator_actor::fill() {
-  while (!waiting_.empty() && running_.size() < static_cast<std::size_t>(ctx_->config.rollout.max_concurrent)) {
+  while (!waiting_.empty() &&
+         running_.size() < static_cast<std::size_t>(ctx_->config.rollout.max_concurrent)) {
     const auto key = waiting_.front();
     waiting_.pop_front();
     running_.insert(key);

@@ -55,7 +55,7 @@ private:
   std::set<std::string> recorded_;
   std::string state_ = "starting";
   bool paused_ = false, waiting_while_paused_ = false, ended_ = false;
-  double rl_seconds_before_ = 0;   ///< of earlier lives
+  double rl_seconds_before_ = 0; ///< of earlier lives
   duration stage_started_{}, rl_started_{}, last_status_at_{};
   engine_status last_engine_;
   double last_learner_busy_ = 0;

@@ -16,7 +16,9 @@ public:
   judge_actor(self_ptr, context_ptr ctx) : ctx_(std::move(ctx)) {}
   behavior make_behavior() {
     return {
-      [this](const judge_request& ask) { return answer(judge_answer(*ask.finished, ctx_->config.reward_shape())); },
+        [this](const judge_request& ask) {
+          return answer(judge_answer(*ask.finished, ctx_->config.reward_shape()));
+        },
     };
   }
 

@@ -16,7 +16,8 @@ learner_actor::learner_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_
   if (!stored && stored.error().code != errc::not_found) give_up("loading the checkpoint", stored.error());
   auto start = stored ? stored->weights : initial_weights(shape, ctx_->seed_for("weights"));
   if (!(start.config == shape))
-    give_up("loading the checkpoint", {errc::conflict, "its model has another shape than the configuration asks for"});
+    give_up("loading the checkpoint",
+            {errc::conflict, "its model has another shape than the configuration asks for"});
   auto made = ctx_->parts.make_learner(start);
   if (!made) give_up("starting the learner", made.error());
   model_ = std::move(*made);
@@ -30,39 +31,39 @@ learner_actor::learner_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_
 
 behavior learner_actor::make_behavior() {
   read_ledger(
-    self_, ctx_, [this](const ledger& book) { reconcile(book); },
-    [](const error& why) { give_up("reading the ledger", why); });
+      self_, ctx_, [this](const ledger& book) { reconcile(book); },
+      [](const error& why) { give_up("reading the ledger", why); });
   return {
-    [this](const warm_up&) -> result<done> {
-      reply<done> answer(self_);
-      auto promise = answer.promise();
-      if (ready_ && has_checkpoint_) { // an earlier life, or an earlier process, did it
-        answer.deliver(done{});
+      [this](const warm_up&) -> result<done> {
+        reply<done> answer(self_);
+        auto promise = answer.promise();
+        if (ready_ && has_checkpoint_) { // an earlier life, or an earlier process, did it
+          answer.deliver(done{});
+          return promise;
+        }
+        warm_up_asker_.emplace(std::move(answer));
+        if (ready_ && !std::exchange(warming_, true)) self_->send(self_, warm_up_step{});
         return promise;
-      }
-      warm_up_asker_.emplace(std::move(answer));
-      if (ready_ && !std::exchange(warming_, true)) self_->send(self_, warm_up_step{});
-      return promise;
-    },
-    [this](const warm_up_step&) { warm_up_some(); },
-    [this](const train_step& ask) -> result<step_report> {
-      reply<step_report> answer(self_);
-      auto promise = answer.promise();
-      if (!ready_) {
-        answer.fail({errc::unavailable, "the learner is reading its ledger"});
-      } else if (ask.step + 1 == version_) { // LEARN-4; still busy: it is being made durable and published
-        step_asker_.emplace(std::move(answer));
-        if (!busy_step_) report_step();
-      } else if (ask.step != version_) {
-        answer.fail({errc::conflict, "asked for step " + std::to_string(ask.step) + ", but the weights have version " +
-                                       std::to_string(version_)});
-      } else {
-        step_asker_.emplace(std::move(answer));
-        if (!busy_step_) ask_batch(ask.step);
-      }
-      return promise;
-    },
-    resume_handler(),
+      },
+      [this](const warm_up_step&) { warm_up_some(); },
+      [this](const train_step& ask) -> result<step_report> {
+        reply<step_report> answer(self_);
+        auto promise = answer.promise();
+        if (!ready_) {
+          answer.fail({errc::unavailable, "the learner is reading its ledger"});
+        } else if (ask.step + 1 == version_) { // LEARN-4; still busy: it is being made durable and published
+          step_asker_.emplace(std::move(answer));
+          if (!busy_step_) report_step();
+        } else if (ask.step != version_) {
+          answer.fail({errc::conflict, "asked for step " + std::to_string(ask.step) +
+                                           ", but the weights have version " + std::to_string(version_)});
+        } else {
+          step_asker_.emplace(std::move(answer));
+          if (!busy_step_) ask_batch(ask.step);
+        }
+        return promise;
+      },
+      resume_handler(),
   };
 }
 
@@ -80,23 +81,29 @@ void learner_actor::reconcile(const ledger& book) {
     }
   };
   auto publish_then_go = [this, go] { has_checkpoint_ ? publish(go) : go(); };
-  auto told = [this, publish_then_go] { // before the first next_batch: the buffer may have read the books as they were
-    tell(self_, ctx_->names->find(names::replay), reread_books{});
-    publish_then_go();
-  };
-  if (book.steps > version_) { // the store is ahead of the newest good checkpoint: what those steps consumed is pending again
+  auto told =
+      [this,
+       publish_then_go] { // before the first next_batch: the buffer may have read the books as they were
+        tell(self_, ctx_->names->find(names::replay), reread_books{});
+        publish_then_go();
+      };
+  if (book.steps >
+      version_) { // the store is ahead of the newest good checkpoint: what those steps consumed is pending again
     lineage_ = book.lineage + 1;
     ask_named(
-      self_, ctx_, names::store, std::chrono::seconds(60), append_records{{rollback_record(version_, book.lineage)}},
-      [told](const std::vector<append_outcome>&) { told(); },
-      [](const error& why) { give_up("committing a rollback", why); });
-  } else if (has_checkpoint_ && book.steps < version_) { // died between checkpoint and record: the manifest decides (LEARN-1)
-    auto consumption = last_extra_.contains("consumed") ? last_extra_["consumed"].as_object() : json::object{};
+        self_, ctx_, names::store, std::chrono::seconds(60),
+        append_records{{rollback_record(version_, book.lineage)}},
+        [told](const std::vector<append_outcome>&) { told(); },
+        [](const error& why) { give_up("committing a rollback", why); });
+  } else if (has_checkpoint_ &&
+             book.steps < version_) { // died between checkpoint and record: the manifest decides (LEARN-1)
+    auto consumption =
+        last_extra_.contains("consumed") ? last_extra_["consumed"].as_object() : json::object{};
     ask_named(
-      self_, ctx_, names::store, std::chrono::seconds(60),
-      append_records{{consumption_record(version_ - 1, lineage_, consumption)}},
-      [told](const std::vector<append_outcome>&) { told(); },
-      [](const error& why) { give_up("committing a consumption", why); });
+        self_, ctx_, names::store, std::chrono::seconds(60),
+        append_records{{consumption_record(version_ - 1, lineage_, consumption)}},
+        [told](const std::vector<append_outcome>&) { told(); },
+        [](const error& why) { give_up("committing a consumption", why); });
   } else {
     publish_then_go();
   }
@@ -106,7 +113,8 @@ void learner_actor::reconcile(const ledger& book) {
 
 double learner_actor::warm_up_rate(std::int64_t step) const {
   const auto& w = ctx_->config.warmup;
-  const double ramp = std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(std::max<std::int64_t>(1, w.lr_warmup_steps)));
+  const double ramp = std::min(1.0, static_cast<double>(step + 1) /
+                                        static_cast<double>(std::max<std::int64_t>(1, w.lr_warmup_steps)));
   const double progress = static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, w.steps));
   return w.learning_rate * ramp * (1.0 - (1.0 - w.lr_final_share) * progress);
 }
@@ -115,9 +123,12 @@ void learner_actor::warm_up_some() {
   const auto& w = ctx_->config.warmup;
   if (warm_up_step_ == 0 && ctx_->parts.load_warmup) {
     if (auto cached = ctx_->parts.load_warmup()) {
-      if (auto ok = model_->restore(*cached, nullptr); !ok) give_up("restoring the cached warm-up", ok.error());
+      if (auto ok = model_->restore(*cached, nullptr); !ok)
+        give_up("restoring the cached warm-up", ok.error());
       tell(self_, ctx_->names->find(names::recorder),
-           metric_record{{{"kind", "message"}, {"level", "info"}, {"text", "warm-up: taken from the cache, its inputs have not changed"}}});
+           metric_record{{{"kind", "message"},
+                          {"level", "info"},
+                          {"text", "warm-up: taken from the cache, its inputs have not changed"}}});
       return finish_warm_up();
     }
   }
@@ -125,7 +136,9 @@ void learner_actor::warm_up_some() {
     if (w.enabled && ctx_->parts.save_warmup)
       if (auto ok = ctx_->parts.save_warmup(*model_->snapshot()); !ok)
         tell(self_, ctx_->names->find(names::recorder),
-             metric_record{{{"kind", "message"}, {"level", "warning"}, {"text", "the warm-up could not be cached: " + ok.error().message}}});
+             metric_record{{{"kind", "message"},
+                            {"level", "warning"},
+                            {"text", "the warm-up could not be cached: " + ok.error().message}}});
     return finish_warm_up();
   }
   const auto start = ctx_->time->now();
@@ -135,11 +148,15 @@ void learner_actor::warm_up_some() {
   warm_up_tokens_ += static_cast<double>(stats->tokens);
   warm_up_seconds_ += seconds(ctx_->time->now() - start);
   last_loss_ = last_loss_ == 0 ? stats->loss : 0.95 * last_loss_ + 0.05 * stats->loss;
-  if (const auto now = ctx_->time->now(); now - warm_up_told_ >= std::chrono::seconds(1) || warm_up_step_ == w.steps) {
+  if (const auto now = ctx_->time->now();
+      now - warm_up_told_ >= std::chrono::seconds(1) || warm_up_step_ == w.steps) {
     warm_up_told_ = now;
     const double each = warm_up_seconds_ / static_cast<double>(warm_up_step_);
     tell(self_, ctx_->names->find(names::recorder),
-         metric_record{{{"kind", "warmup"}, {"step", warm_up_step_}, {"steps", w.steps}, {"loss", last_loss_},
+         metric_record{{{"kind", "warmup"},
+                        {"step", warm_up_step_},
+                        {"steps", w.steps},
+                        {"loss", last_loss_},
                         {"tokens_per_second", warm_up_tokens_ / std::max(1e-9, warm_up_seconds_)},
                         {"learning_rate", warm_up_rate(warm_up_step_)},
                         {"eta_seconds", each * static_cast<double>(w.steps - warm_up_step_)}}});
@@ -163,20 +180,22 @@ void learner_actor::finish_warm_up() {
 
 double learner_actor::learning_rate(std::uint64_t step) const {
   const auto& rl = ctx_->config.rl;
-  const double ramp = std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(std::max<std::int64_t>(1, rl.lr_warmup_steps)));
-  const double progress = static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, rl.steps));
+  const double ramp = std::min(1.0, static_cast<double>(step + 1) /
+                                        static_cast<double>(std::max<std::int64_t>(1, rl.lr_warmup_steps)));
+  const double progress =
+      static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, rl.steps));
   return rl.learning_rate * ramp * (1.0 - (1.0 - rl.lr_final_share) * progress);
 }
 
 void learner_actor::ask_batch(std::uint64_t step) {
   busy_step_ = step;
   ask_named(
-    self_, ctx_, names::replay, std::chrono::seconds(30), next_batch{step},
-    [this](const batch_ptr& what) { train(what); },
-    [this, step](const error& why) {
-      if (why.code != errc::timeout) give_up("asking for a batch", why);
-      ask_batch(step); // slow rollouts are no failure of the learner
-    });
+      self_, ctx_, names::replay, std::chrono::seconds(30), next_batch{step},
+      [this](const batch_ptr& what) { train(what); },
+      [this, step](const error& why) {
+        if (why.code != errc::timeout) give_up("asking for a batch", why);
+        ask_batch(step); // slow rollouts are no failure of the learner
+      });
 }
 
 void learner_actor::train(const batch_ptr& what) {
@@ -185,19 +204,23 @@ void learner_actor::train(const batch_ptr& what) {
   for (const auto& sample : what->samples)
     for (std::size_t i = 0; i < sample.tokens.size(); ++i)
       if (sample.mask[i] && sample.versions[i] + eta < version_) // LEARN-3
-        give_up("training", {errc::conflict, sample.id + " holds a token of version " + std::to_string(sample.versions[i]) +
-                                               " at version " + std::to_string(version_)});
+        give_up("training", {errc::conflict, sample.id + " holds a token of version " +
+                                                 std::to_string(sample.versions[i]) + " at version " +
+                                                 std::to_string(version_)});
   const auto start = ctx_->time->now();
   const auto [gap, compared] = compare_logprobs(*what);
   learn_stats stats;
   if (!what->samples.empty()) {
     const auto ptx = ctx_->ptx_batch ? ctx_->ptx_batch(version_) : std::vector<sft_sample>{};
-    auto done_step = model_->rl_step(what->samples, ptx, ctx_->config.rl_shape(learning_rate(version_)), version_);
+    auto done_step =
+        model_->rl_step(what->samples, ptx, ctx_->config.rl_shape(learning_rate(version_)), version_);
     if (!done_step) give_up("an optimizer step", done_step.error());
     stats = *done_step;
   }
   busy_seconds_ += seconds(ctx_->time->now() - start);
-  if (tracing()) trace_span("learner", "train step", start, ctx_->time->now(), {{"step", version_}, {"samples", what->samples.size()}});
+  if (tracing())
+    trace_span("learner", "train step", start, ctx_->time->now(),
+               {{"step", version_}, {"samples", what->samples.size()}});
   ++version_;
   last_batch_ = what;
   json::object record = what->statistics;
@@ -213,13 +236,15 @@ void learner_actor::train(const batch_ptr& what) {
   record["max_logprob_gap"] = std::max(gap, stats.max_logprob_gap);
   record["logprobs_compared"] = compared;
   record["learning_rate"] = learning_rate(version_ - 1);
-  record["learner_tokens_per_second"] = stats.seconds > 0 ? static_cast<double>(stats.tokens) / stats.seconds : 0.0;
+  record["learner_tokens_per_second"] =
+      stats.seconds > 0 ? static_cast<double>(stats.tokens) / stats.seconds : 0.0;
   record["learner_busy_seconds"] = busy_seconds_;
   last_extra_ = json::object{{"consumed", consumption_of(*what)}, {"report", std::move(record)}};
   const auto every = static_cast<std::uint64_t>(ctx_->config.checkpoint.every);
   if (version_ % every == 0 || version_ == static_cast<std::uint64_t>(ctx_->config.rl.steps))
     save(true, last_extra_, [this] { commit_consumption(); });
-  else commit_consumption();
+  else
+    commit_consumption();
 }
 
 std::pair<double, std::int64_t> learner_actor::compare_logprobs(const batch& what) {
@@ -232,7 +257,8 @@ std::pair<double, std::int64_t> learner_actor::compare_logprobs(const batch& wha
     const auto [oldest, newest] = [&] {
       std::pair<std::uint64_t, std::uint64_t> span{~std::uint64_t{0}, 0};
       for (std::size_t t = 0; t < sample.tokens.size(); ++t)
-        if (sample.mask[t]) span = {std::min(span.first, sample.versions[t]), std::max(span.second, sample.versions[t])};
+        if (sample.mask[t])
+          span = {std::min(span.first, sample.versions[t]), std::max(span.second, sample.versions[t])};
       return span;
     }();
     const auto weights = recent_.find(oldest);
@@ -242,32 +268,36 @@ std::pair<double, std::int64_t> learner_actor::compare_logprobs(const batch& wha
       if (!made) give_up("making the logprob checker", made.error());
       checker_ = std::move(*made);
     }
-    if (auto ok = checker_->restore(*weights->second, nullptr); !ok) give_up("restoring recent weights", ok.error());
+    if (auto ok = checker_->restore(*weights->second, nullptr); !ok)
+      give_up("restoring recent weights", ok.error());
     auto ours = checker_->logprobs(sample.tokens, sample.temperature);
     if (!ours) give_up("comparing logprobs", ours.error());
     for (std::size_t t = 0; t < sample.tokens.size(); ++t)
       if (sample.mask[t]) {
-        gap = std::max(gap, std::abs(static_cast<double>((*ours)[t]) - static_cast<double>(sample.behaviour_logprobs[t])));
+        gap = std::max(gap, std::abs(static_cast<double>((*ours)[t]) -
+                                     static_cast<double>(sample.behaviour_logprobs[t])));
         ++compared;
       }
     ++samples;
   }
-  if (gap > most) log_event("logprob_gap", {{"gap", gap}, {"expected_at_most", most}, {"step", version_}}, log_level::warning);
+  if (gap > most)
+    log_event("logprob_gap", {{"gap", gap}, {"expected_at_most", most}, {"step", version_}},
+              log_level::warning);
   return {gap, compared};
 }
 
 void learner_actor::commit_consumption() {
   ask_named(
-    self_, ctx_, names::store, std::chrono::seconds(60),
-    append_records{{consumption_record(version_ - 1, lineage_, last_extra_["consumed"].as_object())}},
-    [this](const std::vector<append_outcome>&) {
-      tell(self_, ctx_->names->find(names::replay), batch_consumed{last_batch_});
-      publish([this] {
-        busy_step_.reset();
-        report_step();
-      });
-    },
-    [](const error& why) { give_up("committing a consumption", why); });
+      self_, ctx_, names::store, std::chrono::seconds(60),
+      append_records{{consumption_record(version_ - 1, lineage_, last_extra_["consumed"].as_object())}},
+      [this](const std::vector<append_outcome>&) {
+        tell(self_, ctx_->names->find(names::replay), batch_consumed{last_batch_});
+        publish([this] {
+          busy_step_.reset();
+          report_step();
+        });
+      },
+      [](const error& why) { give_up("committing a consumption", why); });
 }
 
 void learner_actor::save(bool with_optimizer, json::object extra, std::function<void()> then) {
@@ -279,7 +309,8 @@ void learner_actor::save(bool with_optimizer, json::object extra, std::function<
   try_save(what, then);
 }
 
-void learner_actor::try_save(const std::shared_ptr<const checkpoint>& what, const std::function<void()>& then) {
+void learner_actor::try_save(const std::shared_ptr<const checkpoint>& what,
+                             const std::function<void()>& then) {
   auto ok = ctx_->parts.save_checkpoint(*what);
   if (!ok && ok.error().code != errc::disk_full) give_up("writing a checkpoint", ok.error());
   if (ok) {
@@ -300,9 +331,8 @@ void learner_actor::publish(std::function<void()> then) {
     then();
   };
   ask_named(
-    self_, ctx_, names::engine, std::chrono::seconds(60), new_weights{weights, version_},
-    [told](const done&) { told(); },
-    [](const error& why) { give_up("publishing weights", why); });
+      self_, ctx_, names::engine, std::chrono::seconds(60), new_weights{weights, version_},
+      [told](const done&) { told(); }, [](const error& why) { give_up("publishing weights", why); });
 }
 
 void learner_actor::report_step() {

@@ -53,10 +53,11 @@ private:
   std::unique_ptr<learner> model_;
   std::uint64_t version_ = 0; ///< = optimizer steps (batches) taken
   bool has_checkpoint_ = false, ready_ = false;
-  json::object last_extra_;   ///< of the newest checkpoint: consumption and report of its step
+  json::object last_extra_; ///< of the newest checkpoint: consumption and report of its step
   batch_ptr last_batch_;
-  std::map<std::uint64_t, weights_ptr> recent_; ///< published weights that tokens of the next batches may come from
-  std::unique_ptr<learner> checker_;            ///< computes with recent weights; never trained
+  std::map<std::uint64_t, weights_ptr>
+      recent_;                       ///< published weights that tokens of the next batches may come from
+  std::unique_ptr<learner> checker_; ///< computes with recent weights; never trained
   std::uint64_t lineage_ = 0;
   std::optional<reply<done>> warm_up_asker_;
   std::optional<reply<step_report>> step_asker_;

@@ -17,41 +17,44 @@ std::string metric_key(const json::object& body) {
 behavior recorder_actor::make_behavior() {
   if (!ctx_->folder.empty())
     ask_named(
-      self_, ctx_, names::store, std::chrono::seconds(60), read_kind{"metric", 0},
-      [this](const std::vector<record>& records) {
-        file_.open(ctx_->folder / "metrics.jsonl", std::ios::trunc); // REC-2
-        for (const auto& r : records) file_ << r.body << '\n';
-        file_.flush();
-      },
-      [](const error& why) { give_up("reading the metrics", why); });
-  return {
-    [this](const metric_record& news) -> result<done> {
-      reply<done> answer(self_);
-      auto promise = answer.promise();
-      auto key = metric_key(news.body);
-      if (key.empty()) {
-        show(news.body);
-        answer.deliver(done{});
-        return promise;
-      }
-      auto body = json::dump(news.body);
-      auto later = std::make_shared<reply<done>>(std::move(answer));
-      ask_named(
-        self_, ctx_, names::store, std::chrono::seconds(60), append_records{{{"metric", "metric", std::move(key), body}}},
-        [this, later, what = news.body, body](const std::vector<append_outcome>& outcome) {
-          if (!outcome.empty() && outcome[0].fresh) { // REC-1
-            if (file_.is_open()) (file_ << body << '\n').flush();
-            show(what);
-          }
-          later->deliver(done{});
+        self_, ctx_, names::store, std::chrono::seconds(60), read_kind{"metric", 0},
+        [this](const std::vector<record>& records) {
+          file_.open(ctx_->folder / "metrics.jsonl", std::ios::trunc); // REC-2
+          for (const auto& r : records) file_ << r.body << '\n';
+          file_.flush();
         },
-        [later](const error& why) {
-          if (why.code == errc::conflict) later->deliver(done{}); // an earlier life recorded this figure
-          else later->fail(why);
-        });
-      return promise;
-    },
-    resume_handler(),
+        [](const error& why) { give_up("reading the metrics", why); });
+  return {
+      [this](const metric_record& news) -> result<done> {
+        reply<done> answer(self_);
+        auto promise = answer.promise();
+        auto key = metric_key(news.body);
+        if (key.empty()) {
+          show(news.body);
+          answer.deliver(done{});
+          return promise;
+        }
+        auto body = json::dump(news.body);
+        auto later = std::make_shared<reply<done>>(std::move(answer));
+        ask_named(
+            self_, ctx_, names::store, std::chrono::seconds(60),
+            append_records{{{"metric", "metric", std::move(key), body}}},
+            [this, later, what = news.body, body](const std::vector<append_outcome>& outcome) {
+              if (!outcome.empty() && outcome[0].fresh) { // REC-1
+                if (file_.is_open()) (file_ << body << '\n').flush();
+                show(what);
+              }
+              later->deliver(done{});
+            },
+            [later](const error& why) {
+              if (why.code == errc::conflict)
+                later->deliver(done{}); // an earlier life recorded this figure
+              else
+                later->fail(why);
+            });
+        return promise;
+      },
+      resume_handler(),
   };
 }
 

@@ -10,79 +10,83 @@ namespace troupe {
 behavior replay_buffer::make_behavior() {
   recover();
   return {
-    [this](const group_admitted& news) {
-      if (known_.insert(news.group).second) groups_[news.group].version = news.version;
-    },
-    [this](const rollout_finished& end) {
-      auto found = groups_.find(end.what->key().group);
-      if (found == groups_.end()) return; // consumed already: a rollout that reported again
-      found->second.finished.emplace(end.what->key().attempt, end.what);
-      try_batch();
-    },
-    [this](const rollout_failed& end) {
-      json::object body{{"code", to_string(end.reason.code)}, {"message", end.reason.message}};
-      ask_named(
-        self_, ctx_, names::store, std::chrono::seconds(60),
-        append_records{{{stream_of(end.key), "failed", "failed/" + end.key.text(), json::dump(body)}}},
-        [](const std::vector<append_outcome>&) {}, [](const error&) {}); // conflict: the rollout committed it itself
-      auto found = groups_.find(end.key.group);
-      if (found == groups_.end() || found->second.finished.contains(end.key.attempt)) return;
-      found->second.failed.emplace(end.key.attempt, end.reason);
-      try_batch();
-    },
-    [this](const next_batch& ask) -> result<batch_ptr> {
-      reply<batch_ptr> answer(self_);
-      auto promise = answer.promise();
-      wanted_step_ = ask.step;
-      askers_.push_back(std::move(answer));
-      if (ready_ && ask.step < steps_) { // the learner went back to an older checkpoint: so do the books
-        groups_.clear();
+      [this](const group_admitted& news) {
+        if (known_.insert(news.group).second) groups_[news.group].version = news.version;
+      },
+      [this](const rollout_finished& end) {
+        auto found = groups_.find(end.what->key().group);
+        if (found == groups_.end()) return; // consumed already: a rollout that reported again
+        found->second.finished.emplace(end.what->key().attempt, end.what);
+        try_batch();
+      },
+      [this](const rollout_failed& end) {
+        json::object body{{"code", to_string(end.reason.code)}, {"message", end.reason.message}};
+        ask_named(
+            self_, ctx_, names::store, std::chrono::seconds(60),
+            append_records{{{stream_of(end.key), "failed", "failed/" + end.key.text(), json::dump(body)}}},
+            [](const std::vector<append_outcome>&) {},
+            [](const error&) {}); // conflict: the rollout committed it itself
+        auto found = groups_.find(end.key.group);
+        if (found == groups_.end() || found->second.finished.contains(end.key.attempt)) return;
+        found->second.failed.emplace(end.key.attempt, end.reason);
+        try_batch();
+      },
+      [this](const next_batch& ask) -> result<batch_ptr> {
+        reply<batch_ptr> answer(self_);
+        auto promise = answer.promise();
+        wanted_step_ = ask.step;
+        askers_.push_back(std::move(answer));
+        if (ready_ && ask.step < steps_) { // the learner went back to an older checkpoint: so do the books
+          groups_.clear();
+          current_.reset();
+          recover();
+        }
+        try_batch();
+        return promise;
+      },
+      [this](const batch_consumed& news) {
+        if (ready_)
+          consumed(*news.what);
+        else
+          late_.push_back(news.what); // the ledger we are reading may be older
+      },
+      [this](const reread_books&) {
         current_.reset();
         recover();
-      }
-      try_batch();
-      return promise;
-    },
-    [this](const batch_consumed& news) {
-      if (ready_) consumed(*news.what);
-      else late_.push_back(news.what); // the ledger we are reading may be older
-    },
-    [this](const reread_books&) {
-      current_.reset();
-      recover();
-    },
-    [this](const balance_request&) {
-      balance sheet;
-      sheet.accepted = known_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
-      sheet.trained = trained_;
-      sheet.retired = retired_;
-      sheet.pending = groups_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
-      return sheet;
-    },
-    resume_handler(),
+      },
+      [this](const balance_request&) {
+        balance sheet;
+        sheet.accepted = known_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
+        sheet.trained = trained_;
+        sheet.retired = retired_;
+        sheet.pending = groups_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
+        return sheet;
+      },
+      resume_handler(),
   };
 }
 
 void replay_buffer::recover() {
   ready_ = false;
   read_ledger(
-    self_, ctx_,
-    [this](const ledger& book) {
-      // What arrived while we were reading stays: the ledger can only be older.
-      for (auto group : book.open_groups) groups_[group].version = book.group_versions.at(group);
-      for (std::uint64_t group = 0; group < book.admitted; ++group) {
-        known_.insert(group);
-        if (!book.open_groups.contains(group)) groups_.erase(group); // REP-2: consumed is consumed, whoever says so
-      }
-      trained_ = book.trained;
-      retired_ = book.retired;
-      steps_ = book.steps;
-      ready_ = true;
-      for (const auto& what : std::exchange(late_, {})) consumed(*what);
-      if (!book.open_groups.empty()) tell(self_, ctx_->names->find(names::manager), recover_rollouts{});
-      try_batch();
-    },
-    [](const error& why) { give_up("reading the ledger", why); });
+      self_, ctx_,
+      [this](const ledger& book) {
+        // What arrived while we were reading stays: the ledger can only be older.
+        for (auto group : book.open_groups) groups_[group].version = book.group_versions.at(group);
+        for (std::uint64_t group = 0; group < book.admitted; ++group) {
+          known_.insert(group);
+          if (!book.open_groups.contains(group))
+            groups_.erase(group); // REP-2: consumed is consumed, whoever says so
+        }
+        trained_ = book.trained;
+        retired_ = book.retired;
+        steps_ = book.steps;
+        ready_ = true;
+        for (const auto& what : std::exchange(late_, {})) consumed(*what);
+        if (!book.open_groups.empty()) tell(self_, ctx_->names->find(names::manager), recover_rollouts{});
+        try_batch();
+      },
+      [](const error& why) { give_up("reading the ledger", why); });
 }
 
 std::uint64_t replay_buffer::eta() const {
@@ -95,7 +99,8 @@ bool replay_buffer::complete(const group_state& group) const {
 
 void replay_buffer::try_batch() {
   if (!ready_ || askers_.empty()) return;
-  if (current_ && current_->step != wanted_step_) consumed(*current_); // the learner asks for the next: this one is durable
+  if (current_ && current_->step != wanted_step_)
+    consumed(*current_); // the learner asks for the next: this one is durable
   if (!current_) {
     auto groups = choose_groups();
     if (!groups) return;
@@ -137,9 +142,12 @@ void replay_buffer::retire_stale(std::uint64_t group) {
   groups_.erase(group);
   retired_["stale"] += static_cast<std::uint64_t>(rollouts);
   ask_named(
-    self_, ctx_, names::store, std::chrono::seconds(60), append_records{{group_retired_record(group, "stale", rollouts)}},
-    [this](const std::vector<append_outcome>&) { tell(self_, ctx_->names->find(names::manager), groups_retired{1}); },
-    [](const error& why) { give_up("committing a retirement", why); });
+      self_, ctx_, names::store, std::chrono::seconds(60),
+      append_records{{group_retired_record(group, "stale", rollouts)}},
+      [this](const std::vector<append_outcome>&) {
+        tell(self_, ctx_->names->find(names::manager), groups_retired{1});
+      },
+      [](const error& why) { give_up("committing a retirement", why); });
 }
 
 batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) const {
@@ -181,14 +189,17 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
     }
     const auto [lowest, highest] = std::minmax_element(rewards.begin(), rewards.end());
     std::string reason;
-    if (rewards.size() < 2) reason = "no_baseline";
-    else if (*lowest == *highest) reason = "no_signal";
+    if (rewards.size() < 2)
+      reason = "no_baseline";
+    else if (*lowest == *highest)
+      reason = "no_signal";
     if (!reason.empty()) {
       ++skipped;
       for (const auto& [attempt, t] : group.finished) out->retired.emplace_back(t->key().text(), reason);
       continue;
     }
-    const auto baselines = rl.loss == "reinforce" ? *leave_one_out_baselines(rewards) : mean_baselines(rewards);
+    const auto baselines =
+        rl.loss == "reinforce" ? *leave_one_out_baselines(rewards) : mean_baselines(rewards);
     std::size_t member = 0;
     for (const auto& [attempt, t] : group.finished) {
       const double baseline = baselines[member++];
@@ -204,18 +215,19 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
     }
   }
   const double count = std::max<double>(1, static_cast<double>(n));
-  out->statistics = json::object{{"reward_mean", reward_sum / count},
-                                 {"correct_rate", static_cast<double>(correct) / count},
-                                 {"turns_mean", turns / count},
-                                 {"tool_calls_mean", calls / count},
-                                 {"length_mean", length / count},
-                                 {"format_error_rate", static_cast<double>(malformed) / count},
-                                 {"format_errors", std::move(errors)},
-                                 {"staleness_mean", tokens ? staleness_sum / static_cast<double>(tokens) : 0.0},
-                                 {"staleness_max", staleness_max},
-                                 {"groups_skipped", skipped},
-                                 {"negatives_dropped", dropped},
-                                 {"trained", out->samples.size()}};
+  out->statistics =
+      json::object{{"reward_mean", reward_sum / count},
+                   {"correct_rate", static_cast<double>(correct) / count},
+                   {"turns_mean", turns / count},
+                   {"tool_calls_mean", calls / count},
+                   {"length_mean", length / count},
+                   {"format_error_rate", static_cast<double>(malformed) / count},
+                   {"format_errors", std::move(errors)},
+                   {"staleness_mean", tokens ? staleness_sum / static_cast<double>(tokens) : 0.0},
+                   {"staleness_max", staleness_max},
+                   {"groups_skipped", skipped},
+                   {"negatives_dropped", dropped},
+                   {"trained", out->samples.size()}};
   return out;
 }
 

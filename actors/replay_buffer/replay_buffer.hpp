@@ -50,10 +50,10 @@ private:
   context_ptr ctx_;
   bool ready_ = false;
   std::map<std::uint64_t, group_state> groups_; ///< open ones, in admission order
-  std::set<std::uint64_t> known_; ///< groups admitted so far
+  std::set<std::uint64_t> known_;               ///< groups admitted so far
   std::uint64_t trained_ = 0, steps_ = 0;
   std::map<std::string, std::uint64_t> retired_;
-  batch_ptr current_; ///< handed out, not yet consumed
+  batch_ptr current_;           ///< handed out, not yet consumed
   std::vector<batch_ptr> late_; ///< consumed while the ledger was being read
   std::uint64_t wanted_step_ = 0;
   std::vector<reply<batch_ptr>> askers_;

@@ -9,43 +9,46 @@ namespace {
 constexpr auto store_patience = std::chrono::seconds(60);
 constexpr auto tool_check_every = std::chrono::seconds(1);
 
-duration to_duration(double s) { return std::chrono::duration_cast<duration>(std::chrono::duration<double>(s)); }
+duration to_duration(double s) {
+  return std::chrono::duration_cast<duration>(std::chrono::duration<double>(s));
+}
 
 } // namespace
 
 rollout_actor::rollout_actor(self_ptr self, context_ptr ctx, rollout_job job)
-  : self_(self), ctx_(std::move(ctx)), job_(std::move(job)) {
+    : self_(self), ctx_(std::move(ctx)), job_(std::move(job)) {
   started_ = ctx_->time->now();
   // The rules live in the context, which outlives every trajectory that is shared from here.
-  trajectory_ = std::shared_ptr<trajectory>(
-    new trajectory(job_.key, job_.what, ctx_->rules, job_.sampling.temperature), [keep = ctx_](trajectory* t) { delete t; });
+  trajectory_ =
+      std::shared_ptr<trajectory>(new trajectory(job_.key, job_.what, ctx_->rules, job_.sampling.temperature),
+                                  [keep = ctx_](trajectory* t) { delete t; });
 }
 
 behavior rollout_actor::make_behavior() {
   ask_named(
-    self_, ctx_, names::store, store_patience, read_stream{stream_of(job_.key)},
-    [this](const std::vector<record>& records) { restore(records); },
-    [](const error& why) { give_up("reading the rollout's records", why); });
+      self_, ctx_, names::store, store_patience, read_stream{stream_of(job_.key)},
+      [this](const std::vector<record>& records) { restore(records); },
+      [](const error& why) { give_up("reading the rollout's records", why); });
   return {
-    [this](const tool_finished& got) { take_result(got); },
-    [this](const tool_check& due) { check_tools(due.turn); },
-    resume_handler(),
+      [this](const tool_finished& got) { take_result(got); },
+      [this](const tool_check& due) { check_tools(due.turn); },
+      resume_handler(),
   };
 }
 
 void rollout_actor::restore(const std::vector<record>& records) {
   for (const auto& r : records)
-    if (r.kind == "failed") return finish(); // an earlier life has reported it; say again that the slot is free
+    if (r.kind == "failed")
+      return finish(); // an earlier life has reported it; say again that the slot is free
   if (auto ok = replay_records(*trajectory_, records, observed_); !ok) return fail_rollout(ok.error());
   advance();
 }
 
-duration rollout_actor::turn_patience() const {
-  return to_duration(ctx_->config.rollout.turn_timeout);
-}
+duration rollout_actor::turn_patience() const { return to_duration(ctx_->config.rollout.turn_timeout); }
 
 void rollout_actor::advance() {
-  if (ctx_->time->now() - started_ > to_duration(ctx_->config.rollout.time_budget) && trajectory_->next() != trajectory::need::verdict)
+  if (ctx_->time->now() - started_ > to_duration(ctx_->config.rollout.time_budget) &&
+      trajectory_->next() != trajectory::need::verdict)
     return fail_rollout({errc::timeout, "over its time budget (rollout.time_budget)"});
   switch (trajectory_->next()) {
   case trajectory::need::turn: return generate_turn();
@@ -65,20 +68,22 @@ void rollout_actor::generate_turn() {
   request.seed = ctx_->seed_for("sampling");
   const auto asked = ctx_->time->now();
   ask_named(
-    self_, ctx_, names::engine, turn_patience(), generate{std::move(request)},
-    [this, asked](const generated& turn) {
-      if (tracing()) trace_span(stream_of(job_.key), "generate", asked, ctx_->time->now(), {{"tokens", turn.tokens.size()}});
-      auto record = turn_record_of(job_.key, trajectory_->next_turn(), turn);
-      ask_named(
-        self_, ctx_, names::store, store_patience, append_records{{std::move(record)}},
-        [this, turn](const std::vector<append_outcome>&) { // ROLL-1
-          trajectory_->add_turn(turn);
-          observed_.clear();
-          advance();
-        },
-        [](const error& why) { give_up("committing a turn", why); });
-    },
-    [](const error& why) { give_up("generating a turn", why); });
+      self_, ctx_, names::engine, turn_patience(), generate{std::move(request)},
+      [this, asked](const generated& turn) {
+        if (tracing())
+          trace_span(stream_of(job_.key), "generate", asked, ctx_->time->now(),
+                     {{"tokens", turn.tokens.size()}});
+        auto record = turn_record_of(job_.key, trajectory_->next_turn(), turn);
+        ask_named(
+            self_, ctx_, names::store, store_patience, append_records{{std::move(record)}},
+            [this, turn](const std::vector<append_outcome>&) { // ROLL-1
+              trajectory_->add_turn(turn);
+              observed_.clear();
+              advance();
+            },
+            [](const error& why) { give_up("committing a turn", why); });
+      },
+      [](const error& why) { give_up("generating a turn", why); });
 }
 
 void rollout_actor::call_tools() {
@@ -107,11 +112,11 @@ void rollout_actor::start_missing_tools() {
     spec.quarantine_after = 3;
     spec.stop_deadline = std::chrono::seconds(1);
     ask_named(
-      self_, ctx_, names::tools, turn_patience(), start_child{std::move(spec)}, [](const actor_ref&) {},
-      [this, turn, i](const error& why) {
-        if (why.code == errc::conflict) return; // it runs already
-        take_result({turn, i, {"the tool could not be started: " + why.message, true}});
-      });
+        self_, ctx_, names::tools, turn_patience(), start_child{std::move(spec)}, [](const actor_ref&) {},
+        [this, turn, i](const error& why) {
+          if (why.code == errc::conflict) return; // it runs already
+          take_result({turn, i, {"the tool could not be started: " + why.message, true}});
+        });
   }
 }
 
@@ -130,15 +135,16 @@ void rollout_actor::take_result(const tool_finished& got) {
   if (trajectory_->next() != trajectory::need::tools || got.turn + 1 != trajectory_->next_turn()) return;
   if (got.call >= observed_.size() || observed_[got.call] || committing_[got.call]) return;
   committing_[got.call] = true;
-  if (tracing()) trace_span(stream_of(job_.key), "tool", tools_asked_, ctx_->time->now(), {{"call", got.call}});
+  if (tracing())
+    trace_span(stream_of(job_.key), "tool", tools_asked_, ctx_->time->now(), {{"call", got.call}});
   ask_named(
-    self_, ctx_, names::store, store_patience,
-    append_records{{tool_record_of(job_.key, got.turn, got.call, got.result)}},
-    [this, got](const std::vector<append_outcome>&) {
-      observed_[got.call] = got.result;
-      take_observations();
-    },
-    [](const error& why) { give_up("committing a tool result", why); });
+      self_, ctx_, names::store, store_patience,
+      append_records{{tool_record_of(job_.key, got.turn, got.call, got.result)}},
+      [this, got](const std::vector<append_outcome>&) {
+        observed_[got.call] = got.result;
+        take_observations();
+      },
+      [](const error& why) { give_up("committing a tool result", why); });
 }
 
 void rollout_actor::take_observations() {
@@ -154,39 +160,44 @@ void rollout_actor::take_observations() {
 
 void rollout_actor::judge() {
   ask_named(
-    self_, ctx_, names::judge, turn_patience(), judge_request{std::make_shared<episode>(trajectory_->state())},
-    [this](const verdict& given) {
-      trajectory_->set_verdict(given);
-      ask_named(
-        self_, ctx_, names::store, store_patience, append_records{{verdict_record_of(*trajectory_)}},
-        [this](const std::vector<append_outcome>&) { finish(); }, // ROLL-3
-        [](const error& why) { give_up("committing a verdict", why); });
-    },
-    [this](const error& why) { fail_rollout(why); });
+      self_, ctx_, names::judge, turn_patience(),
+      judge_request{std::make_shared<episode>(trajectory_->state())},
+      [this](const verdict& given) {
+        trajectory_->set_verdict(given);
+        ask_named(
+            self_, ctx_, names::store, store_patience, append_records{{verdict_record_of(*trajectory_)}},
+            [this](const std::vector<append_outcome>&) { finish(); }, // ROLL-3
+            [](const error& why) { give_up("committing a verdict", why); });
+      },
+      [this](const error& why) { fail_rollout(why); });
 }
 
 void rollout_actor::fail_rollout(const error& why) {
   json::object body{{"code", to_string(why.code)}, {"message", why.message}};
   ask_named(
-    self_, ctx_, names::store, store_patience,
-    append_records{{{stream_of(job_.key), "failed", "failed/" + job_.key.text(), json::dump(body)}}},
-    [this, why](const std::vector<append_outcome>&) {
-      tell(self_, ctx_->names->find(job_.report_to), rollout_failed{job_.key, why});
-      tell(self_, ctx_->names->find(names::manager), rollout_ended{job_.key});
-      self_->quit();
-    },
-    [](const error& cause) { give_up("committing a failure", cause); });
+      self_, ctx_, names::store, store_patience,
+      append_records{{{stream_of(job_.key), "failed", "failed/" + job_.key.text(), json::dump(body)}}},
+      [this, why](const std::vector<append_outcome>&) {
+        tell(self_, ctx_->names->find(job_.report_to), rollout_failed{job_.key, why});
+        tell(self_, ctx_->names->find(names::manager), rollout_ended{job_.key});
+        self_->quit();
+      },
+      [](const error& cause) { give_up("committing a failure", cause); });
 }
 
 void rollout_actor::finish() {
-  if (trajectory_->judged()) tell(self_, ctx_->names->find(job_.report_to), rollout_finished{trajectory_});
-  else tell(self_, ctx_->names->find(job_.report_to), rollout_failed{job_.key, {errc::cancelled, "failed in an earlier life"}});
+  if (trajectory_->judged())
+    tell(self_, ctx_->names->find(job_.report_to), rollout_finished{trajectory_});
+  else
+    tell(self_, ctx_->names->find(job_.report_to),
+         rollout_failed{job_.key, {errc::cancelled, "failed in an earlier life"}});
   tell(self_, ctx_->names->find(names::engine), forget_sequence{job_.key.number()});
   tell(self_, ctx_->names->find(names::manager), rollout_ended{job_.key});
   self_->quit();
 }
 
-void start_rollout(self_ptr self, const context_ptr& ctx, const rollout_job& job, std::function<void(error)> refused) {
+void start_rollout(self_ptr self, const context_ptr& ctx, const rollout_job& job,
+                   std::function<void(error)> refused) {
   child_spec spec;
   spec.id = stream_of(job.key);
   spec.start = [ctx, job](self_ptr supervisor) { return spawn_state<rollout_actor>(*supervisor, ctx, job); };
@@ -194,10 +205,11 @@ void start_rollout(self_ptr self, const context_ptr& ctx, const rollout_job& job
   spec.quarantine_after = 3;
   spec.stop_deadline = std::chrono::seconds(1);
   ask_named(
-    self, ctx, names::rollouts, std::chrono::seconds(60), start_child{std::move(spec)}, [](const actor_ref&) {},
-    [refused = std::move(refused)](error why) {
-      if (why.code != errc::conflict) refused(std::move(why)); // conflict: it runs already
-    });
+      self, ctx, names::rollouts, std::chrono::seconds(60), start_child{std::move(spec)},
+      [](const actor_ref&) {},
+      [refused = std::move(refused)](error why) {
+        if (why.code != errc::conflict) refused(std::move(why)); // conflict: it runs already
+      });
 }
 
 } // namespace troupe

@@ -53,6 +53,7 @@ private:
 
 /// Starts (or leaves running, or lets report again) a rollout under the rollout supervisor. `refused` hears a quarantine or a
 /// supervisor that stays away; a rollout of that key already running is fine.
-void start_rollout(self_ptr self, const context_ptr& ctx, const rollout_job& job, std::function<void(error)> refused);
+void start_rollout(self_ptr self, const context_ptr& ctx, const rollout_job& job,
+                   std::function<void(error)> refused);
 
 } // namespace troupe

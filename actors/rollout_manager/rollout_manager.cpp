@@ -8,52 +8,54 @@ namespace troupe {
 behavior rollout_manager::make_behavior() {
   recover();
   return {
-    [this](const version_published& news) {
-      version_ = std::max(version_, news.version);
-      admit();
-    },
-    [this](const groups_retired& gone) {
-      retired_ += gone.count;
-      admit();
-    },
-    [this](const rollout_ended& gone) {
-      running_.erase(gone.key);
-      known_.erase(gone.key);
-      fill_slots();
-    },
-    [this](const recover_rollouts&) { recover(); },
-    [this](const rollouts_lost&) {
-      waiting_.insert(waiting_.begin(), running_.begin(), running_.end());
-      running_.clear();
-      fill_slots();
-    },
-    [this](const set_admission& wish) -> result<done> {
-      *ctx_->admission = wish.open;
-      admit();
-      fill_slots();
-      return done{};
-    },
-    [this](const manager_status_request&) { return manager_status{admitted_, running_.size(), version_}; },
-    resume_handler(),
+      [this](const version_published& news) {
+        version_ = std::max(version_, news.version);
+        admit();
+      },
+      [this](const groups_retired& gone) {
+        retired_ += gone.count;
+        admit();
+      },
+      [this](const rollout_ended& gone) {
+        running_.erase(gone.key);
+        known_.erase(gone.key);
+        fill_slots();
+      },
+      [this](const recover_rollouts&) { recover(); },
+      [this](const rollouts_lost&) {
+        waiting_.insert(waiting_.begin(), running_.begin(), running_.end());
+        running_.clear();
+        fill_slots();
+      },
+      [this](const set_admission& wish) -> result<done> {
+        *ctx_->admission = wish.open;
+        admit();
+        fill_slots();
+        return done{};
+      },
+      [this](const manager_status_request&) {
+        return manager_status{admitted_, running_.size(), version_};
+      },
+      resume_handler(),
   };
 }
 
 void rollout_manager::recover() {
   read_ledger(
-    self_, ctx_,
-    [this](const ledger& book) {
-      admitted_ = std::max(admitted_, book.admitted);
-      retired_ = book.retired_groups;
-      version_ = std::max({version_, book.steps, ctx_->board->current().version});
-      for (auto group : book.open_groups) { // an earlier life may have died before it could tell
-        tell(self_, ctx_->names->find(names::replay), group_admitted{group, book.group_versions.at(group)});
-        enqueue(group);
-      }
-      ready_ = true;
-      admit();
-      fill_slots();
-    },
-    [](const error& why) { give_up("reading the ledger", why); });
+      self_, ctx_,
+      [this](const ledger& book) {
+        admitted_ = std::max(admitted_, book.admitted);
+        retired_ = book.retired_groups;
+        version_ = std::max({version_, book.steps, ctx_->board->current().version});
+        for (auto group : book.open_groups) { // an earlier life may have died before it could tell
+          tell(self_, ctx_->names->find(names::replay), group_admitted{group, book.group_versions.at(group)});
+          enqueue(group);
+        }
+        ready_ = true;
+        admit();
+        fill_slots();
+      },
+      [](const error& why) { give_up("reading the ledger", why); });
 }
 
 std::uint64_t rollout_manager::capacity() const {
@@ -68,24 +70,26 @@ void rollout_manager::admit() {
   admitting_ = true;
   const auto first = admitted_, last = capacity();
   append_records message;
-  for (auto group = first; group < last; ++group) message.records.push_back(admission_record(*ctx_, group, version_));
+  for (auto group = first; group < last; ++group)
+    message.records.push_back(admission_record(*ctx_, group, version_));
   ask_named(
-    self_, ctx_, names::store, std::chrono::seconds(60), std::move(message),
-    [this, first, last, version = version_](const std::vector<append_outcome>&) { // MAN-1
-      admitting_ = false;
-      admitted_ = std::max(admitted_, last);
-      for (auto group = first; group < last; ++group) {
-        tell(self_, ctx_->names->find(names::replay), group_admitted{group, version});
-        enqueue(group);
-      }
-      fill_slots();
-      admit();
-    },
-    [](const error& why) { give_up("committing an admission", why); });
+      self_, ctx_, names::store, std::chrono::seconds(60), std::move(message),
+      [this, first, last, version = version_](const std::vector<append_outcome>&) { // MAN-1
+        admitting_ = false;
+        admitted_ = std::max(admitted_, last);
+        for (auto group = first; group < last; ++group) {
+          tell(self_, ctx_->names->find(names::replay), group_admitted{group, version});
+          enqueue(group);
+        }
+        fill_slots();
+        admit();
+      },
+      [](const error& why) { give_up("committing an admission", why); });
 }
 
 void rollout_manager::enqueue(std::uint64_t group) {
-  for (std::uint32_t attempt = 0; attempt < static_cast<std::uint32_t>(ctx_->config.rl.group_size); ++attempt) {
+  for (std::uint32_t attempt = 0; attempt < static_cast<std::uint32_t>(ctx_->config.rl.group_size);
+       ++attempt) {
     const rollout_key key{purpose::train, group, attempt};
     if (known_.insert(key).second) waiting_.push_back(key);
   }

@@ -41,7 +41,7 @@ private:
   context_ptr ctx_;
   std::uint64_t admitted_ = 0, retired_ = 0, version_ = 0;
   std::deque<rollout_key> waiting_;
-  std::set<rollout_key> known_;   ///< waiting or running
+  std::set<rollout_key> known_; ///< waiting or running
   std::set<rollout_key> running_;
   bool ready_ = false, admitting_ = false;
 };

@@ -7,10 +7,10 @@ namespace troupe {
 behavior tool_call_actor::make_behavior() {
   send_later(self_, latency(), run_tool{});
   return {
-    [this](const run_tool&) {
-      tell(self_, job_.asker, tool_finished{job_.turn, job_.call, run()});
-      self_->quit();
-    },
+      [this](const run_tool&) {
+        tell(self_, job_.asker, tool_finished{job_.turn, job_.call, run()});
+        self_->quit();
+      },
   };
 }
 
@@ -19,8 +19,9 @@ observation tool_call_actor::run() const {
     if (candidate->spec().name != job_.what.tool) continue;
     tool_context context;
     context.idempotency_key =
-      job_.key.text() + "/" + std::to_string(job_.turn) + "/" + std::to_string(job_.call);
-    context.budget = std::chrono::duration_cast<duration>(std::chrono::duration<double>(ctx_->config.tools.timeout));
+        job_.key.text() + "/" + std::to_string(job_.turn) + "/" + std::to_string(job_.call);
+    context.budget =
+        std::chrono::duration_cast<duration>(std::chrono::duration<double>(ctx_->config.tools.timeout));
     auto answer = candidate->call(job_.what.arguments, context);
     if (answer) return {std::move(*answer), false};
     return {answer.error().message, true};
@@ -33,7 +34,8 @@ duration tool_call_actor::latency() const {
   if (median <= 0) return duration(0);
   // Log-normal: p99 / median = exp(2.326 sigma).
   const double sigma = std::log(ctx_->config.tools.simulated_tail) / 2.3263478740408408;
-  random_stream draw(derive_seed(derive_seed(ctx_->seed_for("tool latency"), job_.key.number()), job_.turn), job_.call * 2);
+  random_stream draw(derive_seed(derive_seed(ctx_->seed_for("tool latency"), job_.key.number()), job_.turn),
+                     job_.call * 2);
   const double time = median * std::exp(sigma * draw.normal());
   return std::chrono::duration_cast<duration>(std::chrono::duration<double>(time));
 }

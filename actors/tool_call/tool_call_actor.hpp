@@ -24,7 +24,8 @@ struct tool_job {
 class tool_call_actor {
 public:
   static constexpr const char* name = "tool_call";
-  tool_call_actor(self_ptr self, context_ptr ctx, tool_job job) : self_(self), ctx_(std::move(ctx)), job_(std::move(job)) {}
+  tool_call_actor(self_ptr self, context_ptr ctx, tool_job job)
+      : self_(self), ctx_(std::move(ctx)), job_(std::move(job)) {}
   behavior make_behavior();
 
 private:

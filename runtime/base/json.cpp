@@ -102,7 +102,8 @@ void write(const value& what, std::string& out) {
     char text[32];
     const auto end = std::to_chars(text, text + sizeof text, number).ptr;
     out.append(text, end);
-    if (std::find_if(text, end, [](char c) { return c == '.' || c == 'e'; }) == end) out += ".0"; // stays a double
+    if (std::find_if(text, end, [](char c) { return c == '.' || c == 'e'; }) == end)
+      out += ".0"; // stays a double
     break;
   }
   default: out += boost::json::serialize(what);

@@ -5,11 +5,14 @@
 
 namespace troupe {
 
-std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_high, std::uint64_t counter_low) {
+std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_high,
+                                    std::uint64_t counter_low) {
   constexpr std::uint32_t multiplier0 = 0xD2511F53, multiplier1 = 0xCD9E8D57;
   constexpr std::uint32_t weyl0 = 0x9E3779B9, weyl1 = 0xBB67AE85;
-  std::uint32_t c0 = static_cast<std::uint32_t>(counter_low), c1 = static_cast<std::uint32_t>(counter_low >> 32);
-  std::uint32_t c2 = static_cast<std::uint32_t>(counter_high), c3 = static_cast<std::uint32_t>(counter_high >> 32);
+  std::uint32_t c0 = static_cast<std::uint32_t>(counter_low),
+                c1 = static_cast<std::uint32_t>(counter_low >> 32);
+  std::uint32_t c2 = static_cast<std::uint32_t>(counter_high),
+                c3 = static_cast<std::uint32_t>(counter_high >> 32);
   std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = std::uint64_t{multiplier0} * c0, p1 = std::uint64_t{multiplier1} * c2;
@@ -39,7 +42,9 @@ std::uint64_t derive_seed(std::uint64_t seed, std::string_view purpose) {
   return word_at(seed, hash, 0x7472'6f75'7065ull);
 }
 
-std::uint64_t derive_seed(std::uint64_t seed, std::uint64_t purpose) { return word_at(seed, purpose, 0x6e75'6d62'6572ull); }
+std::uint64_t derive_seed(std::uint64_t seed, std::uint64_t purpose) {
+  return word_at(seed, purpose, 0x6e75'6d62'6572ull);
+}
 
 std::uint64_t random_stream::operator()() { return word_at(seed_, 0, position_++); }
 

@@ -18,9 +18,13 @@ public:
     const double draw = uniform_at(request.seed, request.sequence, request.context.size());
     std::vector<text_piece> written;
     if (draw < 0.5)
-      written = {{true, "<tool_call>"}, {false, R"({"name":"search","arguments":{"queries":["a"]}})"}, {true, "</tool_call>"}};
-    else if (draw < 0.95) written = {{true, "<answer>"}, {false, draw < 0.75 ? "yes" : "no"}, {true, "</answer>"}};
-    else written = {{false, "hm"}};
+      written = {{true, "<tool_call>"},
+                 {false, R"({"name":"search","arguments":{"queries":["a"]}})"},
+                 {true, "</tool_call>"}};
+    else if (draw < 0.95)
+      written = {{true, "<answer>"}, {false, draw < 0.75 ? "yes" : "no"}, {true, "</answer>"}};
+    else
+      written = {{false, "hm"}};
     written.push_back({true, std::string(end_token)});
     running_.push_back({std::move(request), words_->encode(written), {}});
     return {};
@@ -68,8 +72,8 @@ class hashing_learner final : public learner {
 public:
   explicit hashing_learner(model_weights start) : weights_(std::move(start)) {}
   expected<learn_stats> sft_step(const std::vector<sft_sample>&, double) override { return learn_stats{}; }
-  expected<learn_stats> rl_step(const std::vector<rl_sample>& batch, const std::vector<sft_sample>&, const rl_options&,
-                                std::uint64_t version) override {
+  expected<learn_stats> rl_step(const std::vector<rl_sample>& batch, const std::vector<sft_sample>&,
+                                const rl_options&, std::uint64_t version) override {
     auto& data = weights_.tensors.at("state").data;
     std::uint64_t hash = static_cast<std::uint64_t>(data[0]) ^ version;
     for (const auto& s : batch) {
@@ -101,12 +105,15 @@ class echo_tool final : public tool {
 public:
   echo_tool() {
     spec_.name = "search";
-    spec_.parameters = json::object{{"type", "object"},
-                                    {"properties", json::object{{"queries", json::object{{"type", "array"}}}}},
-                                    {"required", json::array{"queries"}}};
+    spec_.parameters =
+        json::object{{"type", "object"},
+                     {"properties", json::object{{"queries", json::object{{"type", "array"}}}}},
+                     {"required", json::array{"queries"}}};
   }
   const tool_spec& spec() const override { return spec_; }
-  expected<std::string> call(const json::object&, const tool_context&) override { return std::string("A: yes or no."); }
+  expected<std::string> call(const json::object&, const tool_context&) override {
+    return std::string("A: yes or no.");
+  }
 
 private:
   tool_spec spec_;

@@ -21,7 +21,8 @@ void check_books(training_world& world) {
     for (const auto& id : body.at("trained").get_array())
       EXPECT_TRUE(once.insert(std::string(id.get_string())).second) << id << " was trained on twice";
     for (const auto& pair : body.at("retired").get_array())
-      EXPECT_TRUE(once.insert(std::string(pair.get_array()[0].get_string())).second) << "trained on and retired";
+      EXPECT_TRUE(once.insert(std::string(pair.get_array()[0].get_string())).second)
+          << "trained on and retired";
   }
 }
 
@@ -35,7 +36,8 @@ TEST(ATrainingRun, ReachesItsLastStepAndItsBooksBalance) { // REP-4, EXP-1
   EXPECT_EQ(book.steps, 4u);
   EXPECT_EQ(book.admitted, 8u); // MAN-2
   EXPECT_TRUE(book.open_groups.empty());
-  EXPECT_EQ(world.records("metric").size(), 4u /*steps*/ + 4 /*before, after*/ + 1 /*curve at 2*/ + 3 /*stages*/ + 1 /*rl*/);
+  EXPECT_EQ(world.records("metric").size(),
+            4u /*steps*/ + 4 /*before, after*/ + 1 /*curve at 2*/ + 3 /*stages*/ + 1 /*rl*/);
   check_books(world);
 }
 
@@ -44,7 +46,8 @@ TEST(ATrainingRun, TrainsOnNoTokenOlderThanEta) { // REP-1, LEARN-3
     for (std::uint64_t seed = 0; seed < 10; ++seed) {
       training_world world(seed, {.eta = eta, .steps = 6, .latency = 0.2});
       ASSERT_TRUE(world.run()) << "seed " << seed;
-      for (const auto& step : world.steps) EXPECT_LE(step.at("staleness_max").to_number<int>(), eta) << "seed " << seed;
+      for (const auto& step : world.steps)
+        EXPECT_LE(step.at("staleness_max").to_number<int>(), eta) << "seed " << seed;
       EXPECT_FALSE(world.books().retired.contains("stale")) << "seed " << seed;
     }
 }

@@ -91,18 +91,21 @@ public:
       simulation_faults faults;
       faults.kill_chance = wanted.kill_chance;
       faults.names = ctx->names;
-      faults.victims = {names::store, names::engine,   names::judge,   names::tools,     names::rollouts, names::manager,
-                        names::replay, names::learner, names::evaluator, names::recorder, names::experiment};
+      faults.victims = {names::store,     names::engine,   names::judge,     names::tools,
+                        names::rollouts,  names::manager,  names::replay,    names::learner,
+                        names::evaluator, names::recorder, names::experiment};
       for (int g = 0; g < wanted.steps * wanted.groups; ++g)
         for (int a = 0; a < wanted.group_size; ++a)
-          faults.victims.push_back(stream_of({purpose::train, static_cast<std::uint64_t>(g), static_cast<std::uint32_t>(a)}));
+          faults.victims.push_back(
+              stream_of({purpose::train, static_cast<std::uint64_t>(g), static_cast<std::uint32_t>(a)}));
       sim.inject(faults);
     }
   }
 
   /// Runs until the experiment has ended, or for so much virtual time.
   bool run(duration most = std::chrono::minutes(60)) {
-    for (duration spent{0}; !ended && spent < most; spent += std::chrono::seconds(1)) sim.run_for(std::chrono::seconds(1));
+    for (duration spent{0}; !ended && spent < most; spent += std::chrono::seconds(1))
+      sim.run_for(std::chrono::seconds(1));
     return ended;
   }
 
@@ -111,40 +114,51 @@ public:
     auto store = ctx->parts.open_store();
     std::vector<record> kinds[4];
     int i = 0;
-    for (const char* kind : {"admission", "consumption", "retirement", "rollback"}) kinds[i++] = *(*store)->read_kind(kind);
+    for (const char* kind : {"admission", "consumption", "retirement", "rollback"})
+      kinds[i++] = *(*store)->read_kind(kind);
     return *fold_ledger(kinds[0], kinds[1], kinds[2], kinds[3]);
   }
-  std::vector<record> records(const std::string& kind) { return *(*ctx->parts.open_store())->read_kind(kind); }
-  float weights() const { return checkpoints.empty() ? -1.0f : checkpoints.back().weights.tensors.at("state").data[0]; }
+  std::vector<record> records(const std::string& kind) {
+    return *(*ctx->parts.open_store())->read_kind(kind);
+  }
+  float weights() const {
+    return checkpoints.empty() ? -1.0f : checkpoints.back().weights.tensors.at("state").data[0];
+  }
 
   /// Who is where, for a run that does not end.
   std::string diagnose() {
     std::string out;
     const auto second = std::chrono::seconds(1);
-    auto state = sim.ask<metric_record>(ctx->names->find(names::experiment), experiment_status_request{}, second);
+    auto state =
+        sim.ask<metric_record>(ctx->names->find(names::experiment), experiment_status_request{}, second);
     out += "experiment: " + (state ? json::dump(state->body) : to_string(state.error())) + "\n";
     auto slots = sim.ask<manager_status>(ctx->names->find(names::manager), manager_status_request{}, second);
-    out += "manager: " + (slots ? "admitted " + std::to_string(slots->admitted_groups) + ", running " +
-                                    std::to_string(slots->running) + ", version " + std::to_string(slots->version)
-                                : to_string(slots.error())) + "\n";
+    out += "manager: " +
+           (slots ? "admitted " + std::to_string(slots->admitted_groups) + ", running " +
+                        std::to_string(slots->running) + ", version " + std::to_string(slots->version)
+                  : to_string(slots.error())) +
+           "\n";
     auto sheet = sim.ask<balance>(ctx->names->find(names::replay), balance_request{}, second);
     out += "replay: " + (sheet ? json::dump(to_json(*sheet)) : to_string(sheet.error())) + "\n";
     for (const auto& name : {names::rollouts, names::tools}) {
       auto list = sim.ask<std::vector<child_status>>(ctx->names->find(name), list_children{}, second);
       out += name + ":";
       if (list)
-        for (const auto& child : *list) out += " " + child.id + "=" + child.state + "(" + child.last_reason + ")";
+        for (const auto& child : *list)
+          out += " " + child.id + "=" + child.state + "(" + child.last_reason + ")";
       out += "\n";
     }
     const auto book = books();
-    out += "books: steps " + std::to_string(book.steps) + ", admitted " + std::to_string(book.admitted) + ", open:";
+    out += "books: steps " + std::to_string(book.steps) + ", admitted " + std::to_string(book.admitted) +
+           ", open:";
     for (auto g : book.open_groups) out += " " + std::to_string(g);
     out += "\nboard: " + std::to_string(ctx->board->current().version) + "\n";
     return out;
   }
 
   static std::shared_ptr<const tokenizer> words() {
-    static const auto it = std::make_shared<const tokenizer>(*tokenizer::train({"yes no A: yes or no."}, 300, special_tokens()));
+    static const auto it =
+        std::make_shared<const tokenizer>(*tokenizer::train({"yes no A: yes or no."}, 300, special_tokens()));
     return it;
   }
 

@@ -3,6 +3,7 @@
 #include "runtime/base/file.hpp"
 
 #include <csignal>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <thread>
@@ -17,11 +18,13 @@ using tests::small_run;
 namespace {
 
 /// Runs to its end; expects this exit code, each of these words in its message, and one message without a stack trace.
-void expect_refusal(const scratch& place, std::vector<std::string> arguments, int code, const std::vector<std::string>& words) {
+void expect_refusal(const scratch& place, std::vector<std::string> arguments, int code,
+                    const std::vector<std::string>& words) {
   auto run = process::troupe(arguments, place.path());
   EXPECT_EQ(run.wait(60s), code) << run.err() << run.out();
   const auto said = run.err();
-  for (const auto& word : words) EXPECT_NE(said.find(word), std::string::npos) << "\"" << word << "\" is not in: " << said;
+  for (const auto& word : words)
+    EXPECT_NE(said.find(word), std::string::npos) << "\"" << word << "\" is not in: " << said;
   EXPECT_EQ(said.find("terminate called"), std::string::npos) << said;
   EXPECT_EQ(said.find(" in ./"), std::string::npos) << said;
 }
@@ -36,10 +39,12 @@ std::string config_with(const scratch& place, const std::string& text) {
 
 TEST(AWrongConfig, IsRefusedWithTheNearestKey) {
   scratch place;
-  expect_refusal(place, {"train", config_with(place, "rl:\n  stpes: 3\n")}, 2, {"run.yaml:2", "rl.stpes", "rl.steps"});
+  expect_refusal(place, {"train", config_with(place, "rl:\n  stpes: 3\n")}, 2,
+                 {"run.yaml:2", "rl.stpes", "rl.steps"});
   expect_refusal(place, {"train", config_with(place, "rl:\n  steps: many\n")}, 2, {"rl.steps", "many"});
   expect_refusal(place, {"train", config_with(place, "rl:\n  steps: -1\n")}, 2, {"rl.steps", "-1"});
-  expect_refusal(place, {"train", config_with(place, "rl:\n  mode: sync\n  eta: 5\n")}, 2, {"rl.mode", "rl.eta"});
+  expect_refusal(place, {"train", config_with(place, "rl:\n  mode: sync\n  eta: 5\n")}, 2,
+                 {"rl.mode", "rl.eta"});
   expect_refusal(place, {"train", config_with(place, ""), "rl.stepps=3"}, 2, {"rl.stepps", "rl.steps"});
   expect_refusal(place, {"train", "missing.yaml"}, 2, {"missing.yaml"});
   expect_refusal(place, {"train", config_with(place, "rl: [")}, 2, {"run.yaml"});
@@ -48,14 +53,17 @@ TEST(AWrongConfig, IsRefusedWithTheNearestKey) {
 TEST(AWrongCorpusOrTaskFile, IsRefusedWithItsPlace) {
   scratch place;
   const auto config = config_with(place, "");
-  write_file_atomically(place.path() / "tasks.jsonl", "{\"id\":\"a\",\"question\":\"Q?\",\"answer\":\"A\",\"split\":\"train\"}\n");
+  write_file_atomically(place.path() / "tasks.jsonl",
+                        "{\"id\":\"a\",\"question\":\"Q?\",\"answer\":\"A\",\"split\":\"train\"}\n");
   expect_refusal(place, {"train", config, "data.tasks=tasks.jsonl", "data.corpus=nowhere"}, 2, {"nowhere"});
   expect_refusal(place, {"train", config, "data.tasks=tasks.jsonl"}, 2, {"data.tasks", "data.corpus"});
   write_file_atomically(place.path() / "docs.jsonl", "{\"id\":\"1\",\"title\":\"T\"}\n");
-  expect_refusal(place, {"train", config, "data.tasks=tasks.jsonl", "data.corpus=docs.jsonl"}, 2, {"docs.jsonl", "1"});
+  expect_refusal(place, {"train", config, "data.tasks=tasks.jsonl", "data.corpus=docs.jsonl"}, 2,
+                 {"docs.jsonl", "1"});
   write_file_atomically(place.path() / "docs.jsonl", "{\"id\":\"1\",\"title\":\"T\",\"text\":\"words\"}\n");
   write_file_atomically(place.path() / "tasks.jsonl", "{\"id\":\"a\"}\n");
-  expect_refusal(place, {"train", config, "data.tasks=tasks.jsonl", "data.corpus=docs.jsonl"}, 2, {"tasks.jsonl", "question"});
+  expect_refusal(place, {"train", config, "data.tasks=tasks.jsonl", "data.corpus=docs.jsonl"}, 2,
+                 {"tasks.jsonl", "question"});
 }
 
 TEST(AMissingRun, IsNamed) {
@@ -94,7 +102,8 @@ TEST(ADamagedStoreOrCheckpoint, IsFoundAndNamed) {
   first.signal(SIGKILL);
   first.wait(10s);
   // Every checkpoint damaged: a clear end, no silent wrong weight.
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(place.path() / "runs/small/checkpoints"))
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(place.path() / "runs/small/checkpoints"))
     if (entry.path().filename() == "model.safetensors") {
       auto bytes = *read_file(entry.path());
       bytes[bytes.size() / 2] ^= 1;
@@ -119,22 +128,28 @@ TEST(APortInUse, IsNamedAndTheRunEnds) {
   EXPECT_TRUE(first.running());
 }
 
+/// Writes a file until no byte more fits. (Asking for the free space and writing as much would race with the run's own writes.)
+void fill(const std::filesystem::path& path) {
+  std::ofstream out(path, std::ios::binary);
+  const std::string block(64 * 1024, 'x');
+  while (out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+  }
+}
+
 TEST(AFullDisk, PausesTheRunUntilThereIsSpaceAgain) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root to mount a small file system";
   scratch place;
   const auto disk = place.path() / "disk";
   std::filesystem::create_directory(disk);
-  if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=24m") != 0) GTEST_SKIP() << "cannot mount a tmpfs here";
+  if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=256m") != 0)
+    GTEST_SKIP() << "cannot mount a tmpfs here";
   struct unmount {
     std::string at;
     ~unmount() { ::umount2(at.c_str(), MNT_DETACH); }
   } guard{disk.string()};
   auto run = process::troupe(small_run({"rl.steps=5000", "run.folder=" + disk.string()}), place.path());
   ASSERT_TRUE(run.says("\"kind\":\"step\"", 120s)) << run.out() << run.err();
-  { // fill it
-    const auto space = std::filesystem::space(disk).available;
-    write_file_atomically(disk / "ballast", std::string(space > 8192 ? space - 8192 : 0, 'x'));
-  }
+  fill(disk / "ballast");
   EXPECT_TRUE(run.says("disk is full", 60s)) << run.out() << run.err();
   EXPECT_TRUE(run.running());
   const auto steps = [&] {

@@ -25,7 +25,8 @@ fs::path binary() { return fs::read_symlink("/proc/self/exe").parent_path().pare
 int counter = 0;
 } // namespace
 
-process process::troupe(std::vector<std::string> arguments, const fs::path& folder, std::vector<std::string> environment) {
+process process::troupe(std::vector<std::string> arguments, const fs::path& folder,
+                        std::vector<std::string> environment) {
   process out;
   const auto name = "process-" + std::to_string(++counter);
   out.out_ = folder / (name + ".out");
@@ -33,8 +34,10 @@ process process::troupe(std::vector<std::string> arguments, const fs::path& fold
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out.out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, out.err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out.out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                     0644);
+  ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, out.err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                     0644);
   ::posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
   const auto program = binary().string();
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
@@ -51,7 +54,10 @@ process process::troupe(std::vector<std::string> arguments, const fs::path& fold
 }
 
 process::process(process&& other) noexcept
-  : pid_(std::exchange(other.pid_, -1)), code_(other.code_), out_(std::move(other.out_)), err_(std::move(other.err_)) {}
+    : pid_(std::exchange(other.pid_, -1)),
+      code_(other.code_),
+      out_(std::move(other.out_)),
+      err_(std::move(other.err_)) {}
 
 process::~process() {
   if (pid_ < 0 || !running()) return;
@@ -106,11 +112,29 @@ scratch::~scratch() {
 fs::path quickstart_config() { return fs::path(TROUPE_SOURCE_DIR) / "configs" / "quickstart.yaml"; }
 
 std::vector<std::string> small_run(std::vector<std::string> more) {
-  std::vector<std::string> out = {"train", quickstart_config().string(), "--progress", "json", "run.name=small",
-                                  "model.hidden_size=48", "model.layers=2", "model.heads=2", "model.kv_heads=2", "model.head_dim=24",
-                                  "model.ffn_size=96", "model.vocab_size=512", "warmup.steps=40", "warmup.cache=false", "rl.steps=6",
-                                  "rl.groups_per_step=4", "rl.group_size=4", "eval.questions=12", "eval.samples=1", "eval.every=3",
-                                  "eval.curve_questions=8", "data.train_questions=200", "data.heldout_questions=40"};
+  std::vector<std::string> out = {"train",
+                                  quickstart_config().string(),
+                                  "--progress",
+                                  "json",
+                                  "run.name=small",
+                                  "model.hidden_size=48",
+                                  "model.layers=2",
+                                  "model.heads=2",
+                                  "model.kv_heads=2",
+                                  "model.head_dim=24",
+                                  "model.ffn_size=96",
+                                  "model.vocab_size=512",
+                                  "warmup.steps=40",
+                                  "warmup.cache=false",
+                                  "rl.steps=6",
+                                  "rl.groups_per_step=4",
+                                  "rl.group_size=4",
+                                  "eval.questions=12",
+                                  "eval.samples=1",
+                                  "eval.every=3",
+                                  "eval.curve_questions=8",
+                                  "data.train_questions=200",
+                                  "data.heldout_questions=40"};
   out.insert(out.end(), more.begin(), more.end());
   return out;
 }

@@ -71,8 +71,11 @@ TEST(TheProgram, TrainsEvaluatesAndReports) {
   EXPECT_EQ(one.wait(30s), 0) << one.err();
   EXPECT_FALSE(one.out().empty());
 
-  write_file_atomically(place.path() / "other.jsonl", "{\"id\":\"x\",\"question\":\"What is the capital of France?\",\"answer\":\"Paris\",\"split\":\"heldout\"}\n");
-  auto measured = process::troupe({"eval", "runs/small", "--tasks", "other.jsonl", "--samples", "2", "--json"}, place.path());
+  write_file_atomically(place.path() / "other.jsonl",
+                        "{\"id\":\"x\",\"question\":\"What is the capital of "
+                        "France?\",\"answer\":\"Paris\",\"split\":\"heldout\"}\n");
+  auto measured = process::troupe(
+      {"eval", "runs/small", "--tasks", "other.jsonl", "--samples", "2", "--json"}, place.path());
   ASSERT_EQ(measured.wait(60s), 0) << measured.err();
   EXPECT_EQ(number(json::parse(measured.out())->get_object().at("t1").get_object(), "questions"), 1);
 }
@@ -80,13 +83,16 @@ TEST(TheProgram, TrainsEvaluatesAndReports) {
 TEST(TheProgram, TrainsOnSomebodysOwnQuestionsAndDocuments) {
   scratch place;
   std::filesystem::create_directory(place.path() / "docs");
-  write_file_atomically(place.path() / "docs/pump.md", "# Pump\nThe pump needs valve V12. Its manual is by Ada Park.\n");
-  write_file_atomically(place.path() / "docs/valve.html", "<html><title>Valve V12</title><body>Valve V12 is made of brass.</body></html>");
+  write_file_atomically(place.path() / "docs/pump.md",
+                        "# Pump\nThe pump needs valve V12. Its manual is by Ada Park.\n");
+  write_file_atomically(place.path() / "docs/valve.html",
+                        "<html><title>Valve V12</title><body>Valve V12 is made of brass.</body></html>");
   write_file_atomically(place.path() / "docs/press.txt", "The press needs valve V7.");
   std::string tasks;
   for (int i = 0; i < 6; ++i) {
     const auto id = std::to_string(i);
-    tasks += R"({"id":")" + id + R"(","question":"Which valve does the pump need?","answer":"V12","split":")" +
+    tasks += R"({"id":")" + id +
+             R"(","question":"Which valve does the pump need?","answer":"V12","split":")" +
              (i < 4 ? "train" : "heldout") + "\"}\n";
   }
   write_file_atomically(place.path() / "my.jsonl", tasks);
@@ -102,7 +108,8 @@ TEST(TheProgram, KilledAtAnyMomentGoesOnWithoutLosingOrRepeatingAStep) { // LEAR
   const std::vector<std::string> slow = {"rl.steps=8", "tools.simulated_latency=0.1"};
   std::multiset<double> seen;
   auto words = small_run(slow);
-  for (const auto pause : {0ms, 30ms, 60ms, 100ms, 150ms, 250ms}) { // after the first sign of life of each life
+  for (const auto pause :
+       {0ms, 30ms, 60ms, 100ms, 150ms, 250ms}) { // after the first sign of life of each life
     auto run = process::troupe(words, place.path());
     ASSERT_TRUE(run.says("\"kind\":\"step\"", 120s) || run.wait(0ms) == 0) << run.err() << run.out();
     std::this_thread::sleep_for(pause);
@@ -121,7 +128,8 @@ TEST(TheProgram, KilledAtAnyMomentGoesOnWithoutLosingOrRepeatingAStep) { // LEAR
   for (double s : steps_of(last.out())) seen.insert(s);
   const auto report = report_of(place, "runs/small");
   expect_balance(report);
-  EXPECT_EQ(number(report.at("rollouts").get_object(), "accepted"), 8 * 16) << json::dump(report.at("rollouts"));
+  EXPECT_EQ(number(report.at("rollouts").get_object(), "accepted"), 8 * 16)
+      << json::dump(report.at("rollouts"));
   EXPECT_EQ(number(report.at("rollouts").get_object(), "pending"), 0);
   // Every step is recorded exactly once, whatever was shown.
   std::map<double, int> recorded;
@@ -131,13 +139,16 @@ TEST(TheProgram, KilledAtAnyMomentGoesOnWithoutLosingOrRepeatingAStep) { // LEAR
   for (const auto& [step, times] : recorded) EXPECT_EQ(times, 1) << "step " << step;
 }
 
-TEST(TheProgram, GivesTheSameBitsSyncAsyncWithEtaZeroAndKilled) { // REP-3, ENG-1, LEARN-1: real engine, real learner
+TEST(TheProgram,
+     GivesTheSameBitsSyncAsyncWithEtaZeroAndKilled) { // REP-3, ENG-1, LEARN-1: real engine, real learner
   scratch place;
   auto weights = [&](const std::string& run) {
-    return read_file(place.path() / "runs" / run / "checkpoints/step-6/model.safetensors").value_or("none of " + run);
+    return read_file(place.path() / "runs" / run / "checkpoints/step-6/model.safetensors")
+        .value_or("none of " + run);
   };
   auto words = [](const std::string& name, std::vector<std::string> more) {
-    auto all = small_run({"run.name=" + name, "eval.before=false", "eval.every=0", "tools.simulated_latency=0.03"});
+    auto all =
+        small_run({"run.name=" + name, "eval.before=false", "eval.every=0", "tools.simulated_latency=0.03"});
     all.insert(all.end(), more.begin(), more.end());
     return all;
   };
@@ -217,7 +228,8 @@ TEST(TheProgram, IsObservedAndSteeredByRest) { // CTRL-1
   ASSERT_EQ(metrics->status, 200);
   write_file_atomically(place.path() / "metrics.txt", metrics->body);
   if (std::system("command -v promtool >/dev/null") == 0) {
-    EXPECT_EQ(std::system(("promtool check metrics < " + (place.path() / "metrics.txt").string()).c_str()), 0);
+    EXPECT_EQ(std::system(("promtool check metrics < " + (place.path() / "metrics.txt").string()).c_str()),
+              0);
   } else {
     std::cout << "promtool is not installed (Debian's prometheus): its check of /metrics is left out\n";
   }

@@ -12,7 +12,8 @@ struct books {
   record made(new_record r) { return {++seq, r.stream, r.kind, r.key, r.body, 0}; }
   void admit(std::uint64_t group, std::uint64_t version) {
     json::object body{{"group", group}, {"task", "q"}, {"version", version}, {"attempts", 2}};
-    admissions.push_back(made({"admission", "admission", "admission/" + std::to_string(group), json::dump(body)}));
+    admissions.push_back(
+        made({"admission", "admission", "admission/" + std::to_string(group), json::dump(body)}));
   }
   void consume(std::uint64_t step, std::uint64_t lineage, std::uint64_t group) {
     batch what;

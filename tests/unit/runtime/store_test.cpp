@@ -188,7 +188,9 @@ TEST(AStore, DetectsAChangedRowAndNamesIt) { // M11
       auto store = open(file);
       for (auto key : {"a", "b", "c"}) ASSERT_TRUE(store->append(one(key)));
     }
-    const std::string value = column == "wall_ms" || column == "crc" ? column + " + 1" : column == "body" ? "x'00'" : "'x'";
+    const std::string value = column == "wall_ms" || column == "crc" ? column + " + 1"
+                              : column == "body"                     ? "x'00'"
+                                                                     : "'x'";
     run_sql(file, "UPDATE event SET " + column + " = " + value + " WHERE seq = 2");
     auto damaged = event_store::open(file, system_clock());
     ASSERT_FALSE(damaged) << column;
