@@ -62,7 +62,6 @@ struct tool_finished {
 };
 
 // -- rollout to itself ---------------------------------------------------------------------------------------------------
-struct advance {};
 struct tool_check {
   std::uint64_t turn = 0;
 };
@@ -172,7 +171,6 @@ TROUPE_LOCAL_TYPE(troupe::engine_status_request)
 TROUPE_LOCAL_TYPE(troupe::engine_status)
 TROUPE_LOCAL_TYPE(troupe::run_tool)
 TROUPE_LOCAL_TYPE(troupe::tool_finished)
-TROUPE_LOCAL_TYPE(troupe::advance)
 TROUPE_LOCAL_TYPE(troupe::tool_check)
 TROUPE_LOCAL_TYPE(troupe::judge_request)
 TROUPE_LOCAL_TYPE(troupe::verdict)

@@ -65,6 +65,46 @@ std::vector<std::pair<std::string, std::int64_t>> living_actors() {
   return out;
 }
 
+namespace {
+using deadlines_atom = caf::atom_constant<caf::atom("deadlines")>;
+} // namespace
+
+void base_actor::watch_deadline(caf::message_id response, duration deadline) {
+  const auto now = clock().now();
+  requests_.push_back({now + to_timeout(deadline), response});
+  // A short deadline is met to the millisecond; a long one is looked at now and then, at first soon: most requests are
+  // answered at once, and a timer keeps its actor in memory.
+  constexpr duration first_step = std::chrono::seconds(1);
+  if (requests_.back().due < timer_due_) {
+    timer_step_ = first_step;
+    arm_timer(now);
+  }
+}
+
+void base_actor::arm_timer(std::chrono::steady_clock::time_point now) {
+  auto due = now + timer_step_;
+  for (const auto& r : requests_) due = std::min(due, r.due);
+  if (due >= timer_due_) return;
+  timer_due_ = due;
+  delayed_send(this, std::chrono::ceil<std::chrono::milliseconds>(due - now), deadlines_atom::value);
+}
+
+bool base_actor::check_deadlines(const caf::message_view& content) {
+  if (!content.content().match_elements<deadlines_atom>()) return false;
+  const auto now = clock().now();
+  if (now < timer_due_) return true; // an earlier timer has done this one's work
+  timer_due_ = std::chrono::steady_clock::time_point::max();
+  std::erase_if(requests_, [&](const open_request& r) {
+    if (multiplexed_responses_.find(r.response) == multiplexed_responses_.end()) return true; // answered
+    if (now < r.due) return false;
+    enqueue(ctrl(), r.response, caf::make_message(caf::make_error(caf::sec::request_timeout)), context());
+    return true;
+  });
+  timer_step_ *= 2;
+  if (!requests_.empty()) arm_timer(now);
+  return true;
+}
+
 void thread_policy::name_own(const char* name) const {
   if (own_threads) ::pthread_setname_np(::pthread_self(), name);
 }

@@ -31,7 +31,7 @@ behavior rollout_actor::make_behavior() {
       [](const error& why) { give_up("reading the rollout's records", why); });
   return {
       [this](const tool_finished& got) { take_result(got); },
-      [this](const tool_check& due) { check_tools(due.turn); },
+      [this](const tool_check&) { check_tools(); },
       resume_handler(),
   };
 }
@@ -92,7 +92,7 @@ void rollout_actor::call_tools() {
   tools_asked_ = ctx_->time->now();
   tools_due_ = tools_asked_ + to_duration(ctx_->config.tools.timeout);
   start_missing_tools();
-  send_later(self_, tool_check_every, tool_check{trajectory_->next_turn() - 1});
+  if (!std::exchange(checking_, true)) send_later(self_, tool_check_every, tool_check{});
 }
 
 void rollout_actor::start_missing_tools() {
@@ -120,15 +120,20 @@ void rollout_actor::start_missing_tools() {
   }
 }
 
-void rollout_actor::check_tools(std::uint64_t turn) {
-  if (trajectory_->next() != trajectory::need::tools || turn + 1 != trajectory_->next_turn()) return;
-  if (ctx_->time->now() >= tools_due_) {
+void rollout_actor::check_tools() {
+  checking_ = false;
+  if (trajectory_->next() != trajectory::need::tools) return; // the next turn's calls begin anew
+  const auto now = ctx_->time->now();
+  if (now >= tools_due_) {
+    const auto turn = trajectory_->next_turn() - 1;
     for (std::size_t call = 0; call < observed_.size(); ++call)
       if (!observed_[call]) take_result({turn, call, {"the tool did not answer in time", true}});
     return;
   }
-  start_missing_tools(); // the tools' supervisor may have died and taken the calls with it: then they start again
-  send_later(self_, tool_check_every, tool_check{turn});
+  // The tools' supervisor may have died and taken the calls with it: then they start again.
+  if (now - tools_asked_ >= tool_check_every) start_missing_tools();
+  checking_ = true;
+  send_later(self_, tool_check_every, tool_check{});
 }
 
 void rollout_actor::take_result(const tool_finished& got) {

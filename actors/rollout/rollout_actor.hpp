@@ -33,7 +33,7 @@ private:
   void generate_turn();
   void call_tools();
   void start_missing_tools();
-  void check_tools(std::uint64_t turn);
+  void check_tools();
   void take_result(const tool_finished& got);
   void take_observations();
   void judge();
@@ -47,6 +47,7 @@ private:
   std::shared_ptr<trajectory> trajectory_;
   std::vector<std::optional<observation>> observed_; ///< of the last turn's calls, once durable
   std::vector<bool> committing_;
+  bool checking_ = false; ///< a tool_check is on its way
   duration started_{}, tools_asked_{};
   duration tools_due_{}; ///< the last turn's calls fail after this
 };

@@ -5,7 +5,10 @@
 namespace troupe {
 
 behavior tool_call_actor::make_behavior() {
-  send_later(self_, latency(), run_tool{});
+  if (const auto time = latency(); time > duration(0))
+    send_later(self_, time, run_tool{});
+  else
+    self_->send(self_, run_tool{});
   return {
       [this](const run_tool&) {
         tell(self_, job_.asker, tool_finished{job_.turn, job_.call, run()});
