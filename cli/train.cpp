@@ -5,6 +5,7 @@
 #include "cli/tables.hpp"
 
 #include "actors/prepare.hpp"
+#include "actors/tool_call/tool_call_actor.hpp"
 #include "runtime/base/file.hpp"
 #include "runtime/base/http.hpp"
 #include "runtime/run_lock.hpp"
@@ -145,9 +146,14 @@ int train(const train_arguments& arguments) {
   }
   auto report = write_report(run->folder, **ctx, live.last_balance());
   if (!report) return complain(report.error());
-  if (machine)
+  if (machine) {
+    auto& counted = *(*ctx)->metrics;
+    std::cout << json::dump(json::object{{"kind", "usage"},
+                                         {"tool_calls", tool_calls(counted).value()},
+                                         {"tool_cpu_seconds", tool_cpu_seconds(counted).value()}})
+              << '\n';
     std::cout << json::dump(json::object{{"kind", "report"}, {"report", *report}}) << std::endl;
-  else
+  } else
     std::cout << closing_summary(*report) << std::flush;
   return balance_holds(*report) ? ok : failed;
 }

@@ -4,6 +4,14 @@
 
 namespace troupe {
 
+metric_counter tool_calls(metrics_registry& in) {
+  return in.counter("troupe_tool_calls_total", "Tool calls that ran.");
+}
+
+metric_counter tool_cpu_seconds(metrics_registry& in) {
+  return in.counter("troupe_tool_cpu_seconds_total", "CPU time inside of tools.");
+}
+
 behavior tool_call_actor::make_behavior() {
   if (const auto time = latency(); time > duration(0))
     send_later(self_, time, run_tool{});
@@ -25,7 +33,10 @@ observation tool_call_actor::run() const {
         job_.key.text() + "/" + std::to_string(job_.turn) + "/" + std::to_string(job_.call);
     context.budget =
         std::chrono::duration_cast<duration>(std::chrono::duration<double>(ctx_->config.tools.timeout));
+    const auto before = thread_cpu();
     auto answer = candidate->call(job_.what.arguments, context);
+    tool_calls(*ctx_->metrics).add();
+    tool_cpu_seconds(*ctx_->metrics).add(seconds(thread_cpu() - before));
     if (answer) return {std::move(*answer), false};
     return {answer.error().message, true};
   }

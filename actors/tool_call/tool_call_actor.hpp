@@ -37,4 +37,8 @@ private:
   tool_job job_;
 };
 
+// -- what tools used so far, for metrics and benchmarks
+metric_counter tool_calls(metrics_registry& in);
+metric_counter tool_cpu_seconds(metrics_registry& in);
+
 } // namespace troupe

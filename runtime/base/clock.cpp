@@ -1,5 +1,7 @@
 #include "runtime/base/clock.hpp"
 
+#include <ctime>
+
 namespace troupe {
 
 namespace {
@@ -13,6 +15,12 @@ public:
 clock& system_clock() {
   static machine_clock it;
   return it;
+}
+
+duration thread_cpu() {
+  timespec used{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
 }
 
 } // namespace troupe

@@ -19,6 +19,9 @@ public:
 /// The machine's own clocks.
 clock& system_clock();
 
+/// CPU time of the calling thread so far: for metrics, never for control.
+duration thread_cpu();
+
 inline double seconds(duration d) { return std::chrono::duration<double>(d).count(); }
 
 } // namespace troupe
