@@ -95,8 +95,9 @@ public:
   }
   /// What any rollout needs.
   void add_rollout_floor() {
-    add(names::store,
-        [ctx = ctx_](self_ptr s) { return ctx->threads.spawn<store_actor>(*s, ctx->parts.open_store); });
+    add(names::store, [ctx = ctx_](self_ptr s) {
+      return ctx->threads.spawn<store_actor>(*s, store_opener(ctx->parts.open_store), ctx->threads);
+    });
     add_actor<recorder_actor>(names::recorder);
     add_actor<judge_actor>(names::judge);
     add_computing<engine_actor>(names::engine);

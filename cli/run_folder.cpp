@@ -26,7 +26,7 @@ expected<run_config> run_folder::config() const {
 expected<std::unique_ptr<event_store>> run_folder::store() const {
   if (!fs::exists(path / "run.db"))
     return fail(errc::not_found, "no store in " + path.string() + " (expected run.db)");
-  return event_store::open(path / "run.db", system_clock());
+  return event_store::open_reader(path / "run.db", system_clock());
 }
 
 fs::path cache_folder() {

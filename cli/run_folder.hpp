@@ -14,6 +14,7 @@ struct run_folder {
 
   /// Errors: not_found (no such run: the newest ones are named), invalid.
   expected<run_config> config() const;
+  /// For reading, also while the run is in progress and where nothing may be written. Errors: not_found, corrupt, version, io.
   expected<std::unique_ptr<event_store>> store() const;
 };
 

@@ -87,8 +87,8 @@ expected<void> check_start(const opened& run) {
   }
   auto stored = load_latest_checkpoint(run.folder.path / "checkpoints");
   if (!stored && stored.error().code != errc::not_found) return fail(stored.error());
-  if (fs::exists(run.folder.path / "run.db"))
-    if (auto store = run.folder.store(); !store) return fail(store.error());
+  if (const auto file = run.folder.path / "run.db"; fs::exists(file))
+    if (auto store = event_store::open(file, system_clock()); !store) return fail(store.error());
   return {};
 }
 

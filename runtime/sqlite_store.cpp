@@ -2,27 +2,29 @@
 #include "runtime/base/hash.hpp"
 #include "runtime/sqlite.hpp"
 #include "runtime/store.hpp"
+#include "runtime/store_index.hpp"
 
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <mutex>
+#include <optional>
+#include <unistd.h>
 
 namespace troupe {
 
 namespace {
 
-constexpr std::int64_t schema_version = 1;
-constexpr std::int64_t application = 0x54525045; // "TRPE"
+constexpr std::int64_t schema_version = 2, oldest_version = 1; // 1 had indexes on disk; its rows are the same
+constexpr std::int64_t application = 0x54525045;               // "TRPE"
 
+// No index: they are in memory (store_index). A page holds some ten rows; the WAL is put into the file every 4 MiB, often enough
+// for no commit to wait long for it.
 constexpr const char* schema = R"(
 BEGIN IMMEDIATE;
-CREATE TABLE event(seq INTEGER PRIMARY KEY, stream TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL UNIQUE,
+CREATE TABLE event(seq INTEGER PRIMARY KEY, stream TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
                    body BLOB NOT NULL, wall_ms INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
-CREATE INDEX event_by_stream ON event(stream);
-CREATE INDEX event_by_kind ON event(kind);
 PRAGMA application_id = 1414680645;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;
 )";
 
@@ -38,17 +40,38 @@ std::uint32_t checksum(std::uint64_t seq, std::int64_t wall_ms, std::string_view
   return crc;
 }
 
+/// The name under which SQLite opens a file that is only read. Where it may not write beside the file, and no writer has left a
+/// log there, it must be told that nothing changes.
+std::string name_for_reading(const std::filesystem::path& file) {
+  const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  auto log = file;
+  log += "-wal";
+  std::string out = "file:";
+  for (unsigned char c : std::filesystem::absolute(file).string()) {
+    char escaped[4];
+    std::snprintf(escaped, sizeof escaped, "%%%02X", c);
+    if (c == '%' || c == '?' || c == '#')
+      out += escaped;
+    else
+      out += static_cast<char>(c);
+  }
+  const bool still = ::access(folder.c_str(), W_OK) != 0 && !std::filesystem::exists(log);
+  return out + (still ? "?immutable=1" : "");
+}
+
 class sqlite_store final : public event_store {
 public:
   sqlite_store(const clock& time, std::string name) : time_(time), name_(std::move(name)) {}
 
   expected<void> start(bool reader) {
     reader_ = reader;
-    const int flags = (reader ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
-                      SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    const int flags =
+        (reader ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
+        SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    const auto name = reader ? name_for_reading(name_) : name_;
     sqlite3* raw = nullptr;
     errno = 0;
-    const int code = sqlite3_open_v2(name_.c_str(), &raw, flags, nullptr);
+    const int code = sqlite3_open_v2(name.c_str(), &raw, flags, nullptr);
     db_.reset(raw);
     if (code != SQLITE_OK) return fail(sqlite::last_error(raw, "cannot open " + name_));
     sqlite3_busy_timeout(raw, 5000);
@@ -64,10 +87,9 @@ public:
     const auto start = time_.now();
     std::vector<append_result> results;
     results.reserve(requests.size());
-    const auto last_before = last_seq_;
     if (auto done = commit(requests, results); !done) {
       if (!sqlite3_get_autocommit(db_.get())) sqlite3_exec(db_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
-      last_seq_ = last_before;
+      take_back(kept_);
       results.assign(requests.size(), fail(in_file(done.error())));
     }
     busy_ += time_.now() - start;
@@ -75,27 +97,18 @@ public:
   }
 
   expected<std::vector<record>> read_stream(const std::string& stream) override {
-    by_stream_.bind_text(1, stream);
-    return rows(by_stream_);
+    if (auto ok = follow(); !ok) return fail(in_file(ok.error()));
+    return rows(index_.of_stream(stream));
   }
 
   expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq) override {
-    by_kind_.bind_text(1, kind);
-    by_kind_.bind(2, static_cast<std::int64_t>(after_seq));
-    return rows(by_kind_);
+    if (auto ok = follow(); !ok) return fail(in_file(ok.error()));
+    return rows(index_.of_kind(kind, after_seq));
   }
 
   expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() override {
-    std::vector<std::pair<std::string, std::uint64_t>> out;
-    for (;;) {
-      auto row = counts_.step();
-      if (!row || !*row) {
-        counts_.reset();
-        if (!row) return fail(in_file(row.error()));
-        return out;
-      }
-      out.emplace_back(counts_.bytes(0), static_cast<std::uint64_t>(counts_.integer(1)));
-    }
+    if (auto ok = follow(); !ok) return fail(in_file(ok.error()));
+    return index_.count_kinds();
   }
 
   duration busy() const override { return busy_; }
@@ -122,14 +135,16 @@ private:
     auto version = sqlite::query_integer(db_.get(), "PRAGMA user_version");
     if (!id || !version) return fail(id ? version.error() : id.error());
     if (*id != application) return fail(errc::corrupt, "this is not a store of Troupe");
-    if (*version != schema_version)
+    if (*version < oldest_version || *version > schema_version)
       return fail(errc::version, "found schema version " + std::to_string(*version) + ", expected " +
                                      std::to_string(schema_version));
     if (auto prepared = prepare(); !prepared) return prepared;
-    return reader_ ? expected<void>{} : check_rows();
+    return catch_up();
   }
 
   expected<void> set_up() {
+    if (auto sized = sqlite::execute(db_.get(), "PRAGMA page_size=8192"); !sized)
+      return sized; // of a new file
     auto mode = sqlite::statement::prepare(db_.get(), "PRAGMA journal_mode=WAL");
     if (!mode) return fail(mode.error());
     auto row = mode->step();
@@ -138,50 +153,65 @@ private:
       return fail(errc::io, "found the journal mode \"" + std::string(mode->bytes(0)) +
                                 "\", expected wal; is the folder on a disk of this machine?");
     return sqlite::execute(
-        db_.get(), "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4096; PRAGMA cache_size=-65536;");
+        db_.get(), "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=512; PRAGMA cache_size=-65536;");
   }
 
   expected<void> prepare() {
-    const auto make = [&](sqlite::statement& into, std::string_view sql) -> expected<void> {
+    const auto make = [&](sqlite::statement& into, const std::string& sql) -> expected<void> {
       auto got = sqlite::statement::prepare(db_.get(), sql);
       if (!got) return fail(got.error());
       into = std::move(*got);
       return {};
     };
-    constexpr std::string_view columns = "SELECT seq, stream, kind, key, body, wall_ms, crc FROM event ";
-    const auto select = [&](std::string_view rest) { return std::string(columns) + std::string(rest); };
+    const std::string select = "SELECT seq, stream, kind, key, body, wall_ms, crc FROM event WHERE seq ";
     return make(insert_,
-                "INSERT INTO event(seq, stream, kind, key, body, wall_ms, crc) VALUES(?,?,?,?,?,?,?) "
-                "ON CONFLICT(key) DO NOTHING")
+                "INSERT INTO event(seq, stream, kind, key, body, wall_ms, crc) VALUES(?,?,?,?,?,?,?)")
         .and_then([&] { return make(begin_, "BEGIN IMMEDIATE"); })
         .and_then([&] { return make(commit_, "COMMIT"); })
         .and_then([&] { return make(undo_, "DELETE FROM event WHERE seq > ?"); })
-        .and_then([&] { return make(by_key_, select("WHERE key = ?")); })
-        .and_then([&] { return make(by_stream_, select("WHERE stream = ? ORDER BY seq")); })
-        .and_then([&] { return make(by_kind_, select("WHERE kind = ? AND seq > ? ORDER BY seq")); })
-        .and_then([&] { return make(all_, select("ORDER BY seq")); })
-        .and_then(
-            [&] { return make(counts_, "SELECT kind, count(*) FROM event GROUP BY kind ORDER BY kind"); });
+        .and_then([&] { return make(by_seq_, select + "= ?"); })
+        .and_then([&] { return make(newer_, select + "> ? ORDER BY seq"); });
   }
 
-  /// Every row has its checksum, and none is missing.
-  expected<void> check_rows() {
+  /// Takes into the index what the file has and the index has not: at first all of it, later what another connection appended (the
+  /// writer, beside a reader; the last commit of an earlier life of the store). Every row has its checksum, none is missing, and no
+  /// key is there twice.
+  expected<void> catch_up() {
+    newer_.bind(1, static_cast<std::int64_t>(last_seq_));
+    auto caught = take_newer();
+    newer_.reset();
+    keep();
+    return caught;
+  }
+  expected<void> take_newer() {
     for (;;) {
-      auto row = all_.step();
-      if (!row || !*row) {
-        all_.reset();
-        if (!row) return fail(row.error());
-        return {};
-      }
-      auto one = take_row(all_);
-      if (one && one->seq != last_seq_ + 1)
-        one = fail(errc::corrupt, "record " + std::to_string(last_seq_ + 1) + " is missing");
-      if (!one) {
-        all_.reset();
-        return fail(one.error());
-      }
+      auto row = newer_.step();
+      if (!row) return fail(row.error());
+      if (!*row) return {};
+      auto one = take_row(newer_);
+      if (!one) return fail(one.error());
+      if (one->seq != last_seq_ + 1)
+        return fail(errc::corrupt, "record " + std::to_string(last_seq_ + 1) + " is missing");
+      const auto hash = store_index::hash_of(one->key);
+      auto twin = find(one->key, hash);
+      if (!twin) return fail(twin.error());
+      if (*twin)
+        return fail(errc::corrupt, "records " + std::to_string((*twin)->seq) + " and " +
+                                       std::to_string(one->seq) + " have the same key");
+      index_.add(one->seq, one->stream, one->kind, hash);
       last_seq_ = one->seq;
     }
+  }
+  /// The writer knows its own rows.
+  expected<void> follow() { return reader_ ? catch_up() : expected<void>{}; }
+
+  void keep() {
+    index_.keep();
+    kept_ = last_seq_;
+  }
+  void take_back(std::uint64_t to) {
+    index_.forget_after(to);
+    last_seq_ = to;
   }
 
   expected<void> once(sqlite::statement& what) {
@@ -195,6 +225,7 @@ private:
   expected<void> commit(std::span<const append_request> requests, std::vector<append_result>& results) {
     if (reader_) return fail(errc::invalid, "this store was opened for reading only");
     if (auto begun = once(begin_); !begun) return begun;
+    if (auto caught = catch_up(); !caught) return caught;
     const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(time_.wall()).count();
     for (auto& request : requests) {
       const auto last_before = last_seq_;
@@ -203,17 +234,28 @@ private:
       if (!result && last_seq_ != last_before) { // take back what this request has put in
         undo_.bind(1, static_cast<std::int64_t>(last_before));
         if (auto undone = once(undo_); !undone) return undone;
-        last_seq_ = last_before;
+        take_back(last_before);
       }
       results.push_back(std::move(result));
     }
-    return once(commit_);
+    auto done = once(commit_);
+    if (done) keep();
+    return done;
   }
 
   append_result insert(append_request records, std::int64_t now) {
     std::vector<append_outcome> out;
     out.reserve(records.size());
     for (auto& [stream, kind, key, body] : records) {
+      const auto hash = store_index::hash_of(key);
+      auto stored = find(key, hash);
+      if (!stored) return fail(stored.error());
+      if (*stored) {
+        if ((*stored)->stream != stream || (*stored)->kind != kind || (*stored)->body != body)
+          return fail(errc::conflict, "the key \"" + key + "\" is stored already, with other content");
+        out.push_back({(*stored)->seq, false});
+        continue;
+      }
       const auto seq = last_seq_ + 1;
       insert_.bind(1, static_cast<std::int64_t>(seq));
       insert_.bind_text(2, stream);
@@ -223,28 +265,31 @@ private:
       insert_.bind(6, now);
       insert_.bind(7, checksum(seq, now, stream, kind, key, body));
       if (auto done = once(insert_); !done) return fail(done.error());
-      if (sqlite3_changes(db_.get()) > 0) {
-        out.push_back({last_seq_ = seq, true});
-        continue;
-      }
-      auto stored = find(key);
-      if (!stored) return fail(stored.error());
-      if (stored->stream != stream || stored->kind != kind || stored->body != body)
-        return fail(errc::conflict, "the key \"" + key + "\" is stored already, with other content");
-      out.push_back({stored->seq, false});
+      index_.add(seq, stream, kind, hash);
+      out.push_back({last_seq_ = seq, true});
     }
     return out;
   }
 
-  expected<record> find(const std::string& key) {
-    by_key_.bind_text(1, key);
-    auto row = by_key_.step();
-    expected<record> out = fail(errc::corrupt, "the index of keys and the table contradict each other");
+  /// The stored record of a key, if there is one.
+  expected<std::optional<record>> find(std::string_view key, std::uint64_t hash) {
+    for (const auto seq : index_.candidates(hash)) {
+      auto one = row_at(seq);
+      if (!one) return fail(one.error());
+      if (one->key == key) return std::move(*one);
+    }
+    return std::nullopt;
+  }
+
+  expected<record> row_at(std::uint64_t seq) {
+    by_seq_.bind(1, static_cast<std::int64_t>(seq));
+    auto row = by_seq_.step();
+    expected<record> out = fail(errc::corrupt, "record " + std::to_string(seq) + " is missing");
     if (!row)
       out = fail(row.error());
     else if (*row)
-      out = take_row(by_key_);
-    by_key_.reset();
+      out = take_row(by_seq_);
+    by_seq_.reset();
     return out;
   }
 
@@ -260,30 +305,24 @@ private:
     return out;
   }
 
-  expected<std::vector<record>> rows(sqlite::statement& query) {
+  expected<std::vector<record>> rows(std::span<const std::uint64_t> seqs) {
     std::vector<record> out;
-    for (;;) {
-      auto row = query.step();
-      if (row && *row) {
-        auto one = take_row(query);
-        if (one) {
-          out.push_back(std::move(*one));
-          continue;
-        }
-        row = fail(one.error());
-      }
-      query.reset();
-      if (!row) return fail(in_file(row.error()));
-      return out;
+    out.reserve(seqs.size());
+    for (const auto seq : seqs) {
+      auto one = row_at(seq);
+      if (!one) return fail(in_file(one.error()));
+      out.push_back(std::move(*one));
     }
+    return out;
   }
 
   const clock& time_;
   std::string name_;
   bool reader_ = false;
   sqlite::connection db_; // before the statements: they go first
-  sqlite::statement insert_, begin_, commit_, undo_, by_key_, by_stream_, by_kind_, all_, counts_;
-  std::uint64_t last_seq_ = 0;
+  sqlite::statement insert_, begin_, commit_, undo_, by_seq_, newer_;
+  store_index index_;
+  std::uint64_t last_seq_ = 0, kept_ = 0; ///< with and without the transaction under way
   duration busy_{};
 };
 

@@ -79,7 +79,10 @@ using commit_atom = caf::atom_constant<caf::atom("commit")>;
 constexpr std::size_t group_requests = 8192, group_bytes = 16 << 20; ///< bounds of one commit
 } // namespace
 
-store_actor::store_actor(self_ptr self, store_opener open) : self_(self), open_(std::move(open)) {}
+store_actor::store_actor(self_ptr self, store_opener open, thread_policy threads)
+    : self_(self), open_(std::move(open)) {
+  threads.name_own(name);
+}
 
 behavior store_actor::make_behavior() {
   auto opened = open_();

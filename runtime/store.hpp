@@ -32,15 +32,16 @@ using append_request = std::span<const new_record>;
 using append_result = expected<std::vector<append_outcome>>;
 
 /// The synchronous core: SQLite in WAL mode, synchronous=FULL, one writer, a versioned schema, a CRC-32C per
-/// row. `event(seq, stream, kind, key UNIQUE, body, wall_ms, crc)`; seq starts at 1 and has no gaps. Used by
-/// one thread at a time.
+/// row. `event(seq, stream, kind, key, body, wall_ms, crc)`; seq starts at 1 and has no gaps, a key is there once.
+/// Used by one thread at a time.
 class event_store {
 public:
   /// Opens or creates. Every row is read and checked; ":memory:" is a store that dies with the object.
   /// Errors: io, corrupt, version (newer schema: found and expected), disk_full, in_use (another process
   /// writes).
   static expected<std::unique_ptr<event_store>> open(const std::filesystem::path& file, const clock& time);
-  /// For reading beside a running writer; appends fail with invalid. Errors: not_found, io, corrupt, version.
+  /// For reading beside a running writer, which it follows: every read sees what is committed by then. Appends
+  /// fail with invalid; nothing is written. Every row is checked. Errors: not_found, io, corrupt, version.
   static expected<std::unique_ptr<event_store>> open_reader(const std::filesystem::path& file,
                                                             const clock& time);
   virtual ~event_store() = default;
@@ -97,7 +98,8 @@ struct store_metrics {
 class store_actor {
 public:
   static constexpr const char* name = "store";
-  store_actor(self_ptr self, store_opener open);
+  /// `threads`: how it was spawned; its own thread bears its name.
+  store_actor(self_ptr self, store_opener open, thread_policy threads = {false});
   behavior make_behavior();
 
 private:

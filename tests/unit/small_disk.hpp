@@ -33,6 +33,11 @@ public:
   }
   void free() { std::filesystem::remove(ballast()); }
 
+  /// Nothing can be written any more.
+  bool make_read_only() {
+    return ::mount(nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0;
+  }
+
   std::filesystem::path path;
   bool mounted = false;
   std::string reason;

@@ -122,6 +122,55 @@ TEST(AStore, IsReadBesideARunningWriter) {
   EXPECT_EQ(event_store::open_reader(folder.path / "none.db", system_clock()).error().code, errc::not_found);
 }
 
+TEST(AStore, IsReadWhereNothingCanBeWritten) {
+  test_folder folder;
+  small_disk disk(folder.path / "a folder #1?%41", 1 << 20);
+  if (!disk.mounted) GTEST_SKIP() << disk.reason;
+  ASSERT_TRUE(open(disk.path / "run.db")->append(one("a")));
+  ASSERT_TRUE(disk.make_read_only());
+  auto reader = event_store::open_reader(disk.path / "run.db", system_clock());
+  ASSERT_TRUE(reader) << reader.error().message;
+  EXPECT_EQ((*reader)->read_kind("kind")->size(), 1u);
+}
+
+TEST(AStore, OfTheFirstSchemaIsReadAndContinued) { // it had its indexes on disk
+  test_folder folder;
+  const auto file = folder.path / "run.db";
+  for (auto key : {"a", "b"}) ASSERT_TRUE(open(file)->append(one(key)));
+  run_sql(file, "CREATE UNIQUE INDEX by_key ON event(key); CREATE INDEX event_by_stream ON event(stream);"
+                "PRAGMA user_version = 1");
+  auto store = open(file);
+  EXPECT_FALSE(store->append(one("a"))->at(0).fresh);
+  EXPECT_EQ(store->append(one("b", "other")).error().code, errc::conflict);
+  EXPECT_EQ(store->append(one("c"))->at(0).seq, 3u);
+  store.reset();
+  EXPECT_EQ(open(file)->read_kind("kind")->size(), 3u);
+}
+
+TEST(AStore,
+     SeesWhatAnEarlierLifeCommittedAfterItsOpening) { // STORE-2: a killed actor may be in its last append
+  test_folder folder;
+  auto earlier = open(folder.path / "run.db"), later = open(folder.path / "run.db");
+  ASSERT_TRUE(earlier->append(one("a")));
+  ASSERT_TRUE(earlier->append(one("b")));
+  auto repeated = later->append(one("a"));
+  ASSERT_TRUE(repeated) << repeated.error().message;
+  EXPECT_FALSE(repeated->at(0).fresh);
+  EXPECT_EQ(later->append(one("c"))->at(0).seq, 3u);
+  EXPECT_EQ(later->append(one("b", "other")).error().code, errc::conflict);
+  EXPECT_EQ(earlier->append(one("d"))->at(0).seq, 4u);
+}
+
+TEST(AStore, RefusesTwoRecordsOfOneKey) { // M11
+  test_folder folder;
+  const auto file = folder.path / "run.db";
+  for (auto key : {"a", "b"}) ASSERT_TRUE(open(file)->append(one(key)));
+  run_sql(file, "INSERT INTO event SELECT 3, stream, kind, key, body, wall_ms, crc FROM event WHERE seq = 1");
+  auto damaged = event_store::open(file, system_clock());
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().code, errc::corrupt);
+}
+
 TEST(AStore, IsReadAfterItsWriterDied) {
   test_folder folder;
   const auto file = folder.path / "run.db";
@@ -268,7 +317,7 @@ TEST(AStore, RefusesAFileOfAnotherKindOrVersion) {
   auto newer = event_store::open(file, system_clock());
   ASSERT_FALSE(newer);
   EXPECT_EQ(newer.error().code, errc::version);
-  EXPECT_NE(newer.error().message.find("found schema version 7, expected 1"), std::string::npos);
+  EXPECT_NE(newer.error().message.find("found schema version 7, expected 2"), std::string::npos);
   EXPECT_EQ(event_store::open(folder.path / "no" / "such.db", system_clock()).error().code, errc::io);
 }
 
