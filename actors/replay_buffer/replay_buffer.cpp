@@ -1,5 +1,6 @@
 #include "actors/replay_buffer/replay_buffer.hpp"
 
+#include "actors/replay_buffer/batch_choice.hpp"
 #include "gpu/advantage.hpp"
 
 #include <algorithm>
@@ -111,30 +112,21 @@ void replay_buffer::try_batch() {
 }
 
 std::optional<std::vector<std::uint64_t>> replay_buffer::choose_groups() {
-  const auto size = static_cast<std::size_t>(ctx_->config.rl.groups_per_step);
-  std::vector<std::uint64_t> urgent, others, stale;
+  std::vector<std::uint64_t> stale;
+  std::vector<open_group> open;
   for (const auto& [id, group] : groups_) {
-    if (complete(group)) {
-      std::uint64_t oldest = wanted_step_;
+    const bool whole = complete(group);
+    auto oldest = wanted_step_;
+    if (whole)
       for (const auto& [attempt, t] : group.finished) oldest = std::min(oldest, t->oldest_version());
-      if (oldest + eta() < wanted_step_) {
-        stale.push_back(id);
-        continue;
-      }
-    }
-    (group.version + eta() <= wanted_step_ ? urgent : others).push_back(id); // REP-1
+    if (oldest + eta() < wanted_step_)
+      stale.push_back(id);
+    else
+      open.push_back({id, group.version, whole});
   }
   for (auto id : stale) retire_stale(id);
-  std::vector<std::uint64_t> chosen;
-  for (auto id : urgent) {
-    if (!complete(groups_.at(id))) return std::nullopt;
-    if (chosen.size() < size) chosen.push_back(id);
-  }
-  for (auto id : others)
-    if (chosen.size() < size && complete(groups_.at(id))) chosen.push_back(id);
-  if (chosen.size() < size) return std::nullopt;
-  std::sort(chosen.begin(), chosen.end());
-  return chosen;
+  return choose_batch(open, wanted_step_, eta(),
+                      static_cast<std::size_t>(ctx_->config.rl.groups_per_step)); // REP-1
 }
 
 void replay_buffer::retire_stale(std::uint64_t group) {

@@ -17,11 +17,12 @@ namespace troupe {
 /// | balance_request  | balance                                                                          |
 ///
 /// | backpressure: loop | consumes     | waits for                          | unblocked by     |
-/// | batches            | whole groups | groups_per_step complete groups    | rollouts that end|
+/// | batches            | whole groups | groups_per_step complete groups, none left to be overdue | rollouts that end |
 /// Bounded by the manager's admissions.
 ///
-///   REP-1  Staleness is strictly bounded: a group admitted at version v is in the batch of step v + eta at the latest (the batch
-///          waits for it), and no batch holds a token older than eta; one that would be is retired as "stale", with its count.
+///   REP-1  Staleness is strictly bounded: a group admitted at version v is in the batch of step v + eta at the latest (batches
+///          wait for it in time: batch_choice.hpp), and no batch holds a token older than eta. One that would be is retired as
+///          "stale", with its count; that happens only where weights went back to an older checkpoint.
 ///   REP-2  The same step gives the same batch until it is consumed, and no rollout is in two consumed batches.
 ///   REP-3  Batches are in admission order; with eta = 0 they depend on nothing but the seed and the weights.
 ///   REP-4  accepted = trained + pending + parked + retired, at any moment.

@@ -52,6 +52,26 @@ TEST(ATrainingRun, TrainsOnNoTokenOlderThanEta) { // REP-1, LEARN-3
     }
 }
 
+TEST(ATrainingRun, WithLongTailedToolsRetiresNothingAsStale) { // REP-1, CHOICE-1
+  std::size_t stale = 0, over = 0;
+  int highest = 0;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    training_world world(seed, {.eta = 3, .steps = 12, .slots = 24, .latency = 0.3, .tail = 30});
+    ASSERT_TRUE(world.run()) << world.diagnose();
+    for (const auto& step : world.steps) {
+      const int most = step.at("staleness_max").to_number<int>();
+      highest = std::max(highest, most);
+      over += most > 3;
+    }
+    stale += world.books().retired.contains("stale");
+    check_books(world);
+  }
+  EXPECT_EQ(stale, 0u) << "runs that retired groups as stale";
+  EXPECT_EQ(over, 0u) << "steps with a token older than eta";
+  EXPECT_EQ(highest, 3) << "the bound was never reached: the world is too easy";
+}
+
 TEST(ATrainingRun, InAsyncModeWithEtaZeroIsTheSynchronousRunWhateverTheSchedule) { // REP-3
   training_world sync(0, {.mode = "sync", .eta = 0});
   ASSERT_TRUE(sync.run());

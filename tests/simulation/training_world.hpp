@@ -13,8 +13,8 @@ class training_world {
 public:
   struct options {
     std::string mode = "async";
-    int eta = 2, steps = 4, groups = 2, group_size = 3;
-    double latency = 0;
+    int eta = 2, steps = 4, groups = 2, group_size = 3, slots = 5;
+    double latency = 0, tail = 10;
     double kill_chance = 0;
   };
 
@@ -28,7 +28,6 @@ public:
     c.rl.groups_per_step = wanted.groups;
     c.rl.group_size = wanted.group_size;
     c.rl.negative_keep = 0.5;
-    c.rollout.max_concurrent = 5;
     c.rollout.max_turns = 3;
     c.warmup.steps = 2;
     c.eval.questions = 3;
@@ -36,6 +35,8 @@ public:
     c.eval.every = 2;
     c.eval.curve_questions = 2;
     c.tools.simulated_latency = wanted.latency;
+    c.tools.simulated_tail = wanted.tail;
+    c.rollout.max_concurrent = wanted.slots;
     c.control.enabled = false;
     run->rules.words = words();
     run->rules.limits = c.episode_shape();
