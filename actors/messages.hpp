@@ -7,7 +7,9 @@
 /// process; bulk data (weights, samples) is shared by pointer, never copied into a message.
 namespace troupe {
 
-// clang-format off: one message, one line, so that the page reads as a table
+// One message, one line, so that the page reads as a table.
+// clang-format off
+
 // -- rollout manager -----------------------------------------------------------------------------------------------------
 /// A rollout to run. What is in it is enough to start it again from nothing but the store.
 struct rollout_job {
@@ -16,94 +18,73 @@ struct rollout_job {
   sampling_params sampling;
   std::string report_to; ///< directory name that takes the finished rollout: "replay" or "evaluator"
 };
-struct version_published {
-  std::uint64_t version = 0;
-}; ///< learner -> manager: version+1 batches may be in flight
-struct set_admission {
-  bool open = true;
-}; ///< experiment -> manager: pause, resume, drain. -> done
-struct groups_retired {
-  std::uint64_t count = 0;
-};                          ///< replay -> manager: stale groups, to be replaced
-struct recover_rollouts {}; ///< replay -> manager: start every open group's rollouts (again)
-struct rollouts_lost {};    ///< their supervisor died with all of them: start what was running again
-struct rollout_ended {
-  rollout_key key;
-};                                ///< rollout -> manager: its slot is free
-struct manager_status_request {}; ///< -> manager_status
+struct version_published { std::uint64_t version = 0; }; ///< learner -> manager: version+1 batches may be in flight
+/// experiment -> manager: pause, resume, drain; `park`: running rollouts stop at their next turn boundary. -> done
+struct set_admission { bool open = true, park = false; };
+struct groups_retired { std::uint64_t count = 0; };  ///< replay -> manager: stale groups, to be replaced
+struct group_readmitted { std::uint64_t group = 0, version = 0; }; ///< manager -> replay: its parked rollouts go on
+struct recover_rollouts {};                     ///< replay -> manager: start every open group's rollouts (again)
+struct rollouts_lost {};                       ///< their supervisor died with all of them: start what was running again
+struct rollout_parked { rollout_key key; };    ///< rollout -> replay and manager, after its record is durable: its slot is free
+struct rollout_ended { rollout_key key; };     ///< rollout -> manager: its slot is free
+struct manager_status_request {};              ///< -> manager_status
 struct manager_status {
-  std::uint64_t admitted_groups = 0, running = 0, version = 0;
+  std::uint64_t admitted_groups = 0, running = 0, version = 0, parked_groups = 0;
 };
 
 // -- engine --------------------------------------------------------------------------------------------------------------
-struct generate {
-  generate_request request;
-}; ///< -> generated
-struct forget_sequence {
-  std::uint64_t sequence = 0;
-};
-struct new_weights {
-  weights_ptr weights;
-  std::uint64_t version = 0;
-};                               ///< -> done, when the next step will use them
-struct engine_step {};           ///< engine to itself
-struct engine_status_request {}; ///< -> engine_status
+struct generate { generate_request request; };  ///< -> generated
+struct forget_sequence { std::uint64_t sequence = 0; };
+struct new_weights { weights_ptr weights; std::uint64_t version = 0; }; ///< -> done, when the next step will use them
+struct engine_step {};                          ///< engine to itself
+struct engine_status_request {};                ///< -> engine_status
 struct engine_status {
   engine_stats core;
   double busy_seconds = 0, alive_seconds = 0;
 };
 
 // -- tool call -----------------------------------------------------------------------------------------------------------
-struct run_tool {}; ///< tool call to itself
+struct run_tool {};                             ///< tool call to itself
 struct tool_finished {
   std::uint64_t turn = 0;
   std::size_t call = 0;
   observation result;
 };
 
+// -- rollout -------------------------------------------------------------------------------------------------------------
+/// manager -> rollout: free the slot at the next turn boundary. `soon`: also if this life has not finished a turn yet.
+struct park_rollout { bool soon = false; };
+struct unpark_rollout {};                       ///< manager -> rollout that waits parked for its tools: it has a slot again. -> done
+
 // -- rollout to itself ---------------------------------------------------------------------------------------------------
-struct tool_check {
-  std::uint64_t turn = 0;
-};
+struct tool_check {};                           ///< now and then while tool calls are open
 
 // -- judge ---------------------------------------------------------------------------------------------------------------
-struct judge_request {
-  std::shared_ptr<const episode> finished;
-}; ///< -> verdict
+struct judge_request { std::shared_ptr<const episode> finished; }; ///< -> verdict
 
 // -- finished rollouts ---------------------------------------------------------------------------------------------------
 using trajectory_ptr = std::shared_ptr<const trajectory>;
-struct rollout_finished {
-  trajectory_ptr what;
-};                      ///< rollout -> replay or evaluator, after the verdict is durable
-struct rollout_failed { ///< no verdict: never a reward
+struct rollout_finished { trajectory_ptr what; };      ///< rollout -> replay or evaluator, after the verdict is durable
+struct rollout_failed {                                ///< no verdict: never a reward
   rollout_key key;
   error reason;
 };
 
 // -- replay buffer -------------------------------------------------------------------------------------------------------
-struct group_admitted {
-  std::uint64_t group = 0;
-  std::uint64_t version = 0;
-}; ///< manager -> replay, after the record is durable
-struct next_batch {
-  std::uint64_t step = 0;
-}; ///< learner -> replay: version == step. -> batch_ptr
+struct group_admitted { std::uint64_t group = 0; std::uint64_t version = 0; }; ///< manager -> replay, after the record is durable
+struct next_batch { std::uint64_t step = 0; };         ///< learner -> replay: version == step. -> batch_ptr
 /// What one optimizer step sees: whole groups, in admission order.
 struct batch {
   std::uint64_t step = 0;
   std::vector<std::uint64_t> groups;
-  std::vector<rl_sample> samples; ///< those with a gradient, baseline set
-  std::vector<std::pair<std::string, std::string>>
-      retired;             ///< (rollout, reason) of the groups' other rollouts
-  json::object statistics; ///< rewards, turns, staleness: for the step's metric record
+  std::vector<rl_sample> samples;                      ///< those with a gradient, baseline set
+  std::vector<std::pair<std::string, std::string>> retired; ///< (rollout, reason) of the groups' other rollouts
+  json::object statistics;                             ///< rewards, turns, staleness: for the step's metric record
 };
 using batch_ptr = std::shared_ptr<const batch>;
-struct batch_consumed {
-  batch_ptr what;
-};                         ///< learner -> replay: its consumption is durable
-struct reread_books {};    ///< learner -> replay: its start changed the ledger
-struct balance_request {}; ///< -> balance
+struct batch_consumed { batch_ptr what; };             ///< learner -> replay: its consumption is durable
+struct reread_books {};                                ///< learner -> replay: its start changed the ledger
+struct balance_request {};                             ///< -> balance
 /// Conservation: accepted = trained + pending + parked + retired, in rollouts, at any moment.
 struct balance {
   std::uint64_t accepted = 0, trained = 0, pending = 0, parked = 0;
@@ -117,37 +98,31 @@ struct balance {
 };
 
 // -- learner -------------------------------------------------------------------------------------------------------------
-struct warm_up {};      ///< experiment -> learner. -> done, when the warm-up's weights are published
-struct warm_up_step {}; ///< learner to itself
-struct train_step {
-  std::uint64_t step = 0;
-}; ///< experiment -> learner: step N makes version N+1. -> step_report
+struct warm_up {};                             ///< experiment -> learner. -> done, when the warm-up's weights are published
+struct warm_up_step {};                        ///< learner to itself
+struct train_step { std::uint64_t step = 0; }; ///< experiment -> learner: step N makes version N+1. -> step_report
 struct step_report {
   std::uint64_t step = 0, version = 0;
-  json::object record; ///< the step's metric record, without the engine's part
+  json::object record;                         ///< the step's metric record, without the engine's part
 };
 
 // -- evaluator -----------------------------------------------------------------------------------------------------------
-struct evaluate {          ///< experiment -> evaluator. -> metric_record
-  std::string when;        ///< "before" | "curve" | "after"
-  std::uint64_t round = 0; ///< unique: repeated, it is the same evaluation
+struct evaluate {                              ///< experiment -> evaluator. -> metric_record
+  std::string when;                            ///< "before" | "curve" | "after"
+  std::uint64_t round = 0;                     ///< unique: repeated, it is the same evaluation
   std::uint64_t step = 0;
-  std::string sampling; ///< "t1" | "greedy"
+  std::string sampling;                        ///< "t1" | "greedy"
   int questions = 0, samples = 1;
 };
-struct metric_record {
-  json::object body;
-}; ///< -> recorder; and reply of evaluate
+struct metric_record { json::object body; };   ///< -> recorder; and reply of evaluate
 
 // -- experiment ----------------------------------------------------------------------------------------------------------
-struct begin {};      ///< starts (or goes on with) the run
-struct pause_run {};  ///< -> done
-struct resume_run {}; ///< -> done
-struct stop_run {
-  std::string why;
-};                                   ///< -> done: ends after what is in progress is durable
-struct experiment_status_request {}; ///< -> metric_record: state, progress, balance
-struct tick {};                      ///< any actor to itself, periodically
+struct begin {};                               ///< starts (or goes on with) the run
+struct pause_run {};                           ///< -> done
+struct resume_run {};                          ///< -> done
+struct stop_run { std::string why; };          ///< -> done: ends after what is in progress is durable
+struct experiment_status_request {};           ///< -> metric_record: state, progress, balance
+struct tick {};                                ///< any actor to itself, periodically
 
 // clang-format on
 
@@ -159,7 +134,11 @@ TROUPE_LOCAL_TYPE(troupe::set_admission)
 TROUPE_LOCAL_TYPE(troupe::groups_retired)
 TROUPE_LOCAL_TYPE(troupe::recover_rollouts)
 TROUPE_LOCAL_TYPE(troupe::rollouts_lost)
+TROUPE_LOCAL_TYPE(troupe::rollout_parked)
 TROUPE_LOCAL_TYPE(troupe::rollout_ended)
+TROUPE_LOCAL_TYPE(troupe::park_rollout)
+TROUPE_LOCAL_TYPE(troupe::unpark_rollout)
+TROUPE_LOCAL_TYPE(troupe::group_readmitted)
 TROUPE_LOCAL_TYPE(troupe::manager_status_request)
 TROUPE_LOCAL_TYPE(troupe::manager_status)
 TROUPE_LOCAL_TYPE(troupe::generate)

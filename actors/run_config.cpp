@@ -106,6 +106,10 @@ void run_config::visit(config_visitor& v) {
         "Cached keys and values of running rollouts when new weights arrive: recompute them, so that every "
         "token has the logprob that its version gives; or keep the old ones, which saves time and mixes "
         "versions.");
+  v.key("rl.beyond_eta", rl.beyond_eta, {"mask", "retire"},
+        "Tokens of a resumed rollout that are older than rl.eta when their batch comes: mask leaves them out "
+        "of the loss "
+        "(counted); retire takes their whole group out of the run as stale.");
 
   v.section("rollout", "One attempt at a task, and how many run at once.");
   v.key("rollout.max_concurrent", rollout.max_concurrent, {1, 100'000}, "rollouts",
@@ -123,7 +127,19 @@ void run_config::visit(config_visitor& v) {
   v.key("rollout.turn_timeout", rollout.turn_timeout, {0.01, 86'400}, "s",
         "A turn that the engine does not finish in this time is tried again.");
   v.key("rollout.time_budget", rollout.time_budget, {0.01, 86'400}, "s",
-        "Wall time of one life of a rollout; past it, it has failed (which is no reward).");
+        "Time that a training rollout keeps its slot; past it, it is parked at a turn boundary and goes on "
+        "later, with newer "
+        "weights (turn-level preemption, Kimi-Researcher). An evaluation's rollout fails instead, which is "
+        "no reward.");
+  v.key("rollout.over_budget", rollout.over_budget, {"park", "fail"},
+        "What happens to a training rollout over its time budget.");
+  v.key("rollout.max_parked_groups", rollout.max_parked_groups, {0, 100'000}, "groups",
+        "Groups admitted beyond the window of rl.eta in place of those that wait parked.");
+  v.key("rollout.parked_kv", rollout.parked_kv, {"free", "keep"},
+        "A parked rollout's keys and values in the engine: freed (computed again when it goes on), or kept "
+        "while there is room.");
+  v.key("rollout.park_on_publish", rollout.park_on_publish,
+        "Also park every running rollout when new weights arrive; it goes on with them.");
   v.key("rollout.format_penalty", rollout.format_penalty, {-100, 0}, "reward",
         "Reward of a malformed or unfinished trajectory.");
 

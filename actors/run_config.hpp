@@ -54,7 +54,7 @@ struct run_config {
     std::int64_t lr_warmup_steps = 3;
     std::string loss = "reinforce";
     double tau = 0.1, gamma = 0.95, negative_keep = 0.5, ptx_weight = 0, clip_norm = 1, weight_decay = 0;
-    std::string kv_on_update = "recompute";
+    std::string kv_on_update = "recompute", beyond_eta = "mask";
   } rl;
 
   struct rollout_section {
@@ -62,6 +62,9 @@ struct run_config {
     std::int64_t max_calls_per_turn = 4;
     double temperature = 1.0;
     double turn_timeout = 120, time_budget = 600;
+    std::string over_budget = "park", parked_kv = "free";
+    std::int64_t max_parked_groups = 16;
+    bool park_on_publish = false;
     double format_penalty = -0.2;
   } rollout;
 

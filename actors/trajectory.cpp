@@ -164,6 +164,10 @@ new_record tool_record_of(const rollout_key& key, std::uint64_t turn, std::size_
   return {stream_of(key), "tool", numbered("tool", key, turn) + "/" + std::to_string(call), json::dump(body)};
 }
 
+new_record park_record_of(const rollout_key& key, std::uint64_t turns) {
+  return {stream_of(key), "park", numbered("park", key, turns), json::dump(json::object{{"turns", turns}})};
+}
+
 new_record verdict_record_of(const trajectory& finished) {
   const auto& v = *finished.judged();
   json::object body;

@@ -83,6 +83,8 @@ private:
 new_record turn_record_of(const rollout_key& key, std::uint64_t turn, const generated& what);
 new_record tool_record_of(const rollout_key& key, std::uint64_t turn, std::size_t call,
                           const observation& what);
+/// It waits parked after so many committed turns (the last one's tools may still run).
+new_record park_record_of(const rollout_key& key, std::uint64_t turns);
 new_record verdict_record_of(const trajectory& finished);
 
 /// Plays the records of one rollout's stream, in order, onto a fresh trajectory. `observed` receives tool results of the last turn

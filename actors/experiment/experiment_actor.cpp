@@ -9,6 +9,7 @@ namespace troupe {
 namespace {
 constexpr auto long_patience =
     std::chrono::minutes(60); // for what computes: its own pieces have their own deadlines
+constexpr auto drain_time = std::chrono::milliseconds(1500); ///< for turns in progress when the run is stopped
 constexpr std::uint64_t before_round = 1, after_round = 3, curve_round = 16;
 } // namespace
 
@@ -29,7 +30,7 @@ behavior experiment_actor::make_behavior() {
   return {
       [this](const pause_run&) -> result<done> {
         paused_ = true;
-        admission(false);
+        admission(false, true);
         return done{};
       },
       [this](const resume_run&) -> result<done> {
@@ -39,11 +40,11 @@ behavior experiment_actor::make_behavior() {
         return done{};
       },
       [this](const stop_run& wish) -> result<done> {
-        admission(false);
+        admission(false, true);
         // The answer first: the end of the run takes the control actor with it before it could pass the answer on.
-        send_later(self_, std::chrono::milliseconds(200), resume_later{[this, why = wish.why] {
-                     finish(error{errc::cancelled, why});
-                   }});
+        const auto end = ctx_->time->now() + drain_time;
+        send_later(self_, std::chrono::milliseconds(200),
+                   resume_later{[this, why = wish.why, end] { drain(why, end); }});
         return done{};
       },
       [this](const experiment_status_request&) { return metric_record{status()}; },
@@ -173,6 +174,15 @@ void experiment_actor::after_stage() {
   });
 }
 
+void experiment_actor::drain(const std::string& why, duration end) {
+  auto again = [this, why, end](const manager_status& status) {
+    if (status.running == 0 || ctx_->time->now() >= end) return finish(error{errc::cancelled, why});
+    send_later(self_, std::chrono::milliseconds(50), resume_later{[this, why, end] { drain(why, end); }});
+  };
+  ask(self_, ctx_->names->find(names::manager), std::chrono::seconds(1), manager_status_request{}, again,
+      [this, why](const error&) { finish(error{errc::cancelled, why}); });
+}
+
 void experiment_actor::finish(std::optional<error> why) {
   if (std::exchange(ended_, true)) return;
   state_ = !why ? "done" : why->code == errc::cancelled ? "stopped" : "failed";
@@ -208,9 +218,9 @@ void experiment_actor::stage(std::string_view name, bool start, std::function<vo
   note(std::move(body), std::move(then));
 }
 
-void experiment_actor::admission(bool open) {
+void experiment_actor::admission(bool open, bool park) {
   ask_named(
-      self_, ctx_, names::manager, std::chrono::seconds(60), set_admission{open}, [](const done&) {},
+      self_, ctx_, names::manager, std::chrono::seconds(60), set_admission{open, park}, [](const done&) {},
       [](const error& why) { give_up("opening or closing admission", why); });
 }
 

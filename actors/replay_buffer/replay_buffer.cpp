@@ -18,6 +18,7 @@ behavior replay_buffer::make_behavior() {
         auto found = groups_.find(end.what->key().group);
         if (found == groups_.end()) return; // consumed already: a rollout that reported again
         found->second.finished.emplace(end.what->key().attempt, end.what);
+        found->second.parked.erase(end.what->key().attempt);
         try_batch();
       },
       [this](const rollout_failed& end) {
@@ -30,7 +31,20 @@ behavior replay_buffer::make_behavior() {
         auto found = groups_.find(end.key.group);
         if (found == groups_.end() || found->second.finished.contains(end.key.attempt)) return;
         found->second.failed.emplace(end.key.attempt, end.reason);
+        found->second.parked.erase(end.key.attempt);
         try_batch();
+      },
+      [this](const rollout_parked& news) {
+        auto found = groups_.find(news.key.group);
+        if (found == groups_.end() || found->second.finished.contains(news.key.attempt)) return;
+        found->second.parked.insert(news.key.attempt);
+        try_batch(); // one less to wait for
+      },
+      [this](const group_readmitted& news) {
+        auto found = groups_.find(news.group);
+        if (found == groups_.end()) return;
+        found->second.parked.clear();
+        found->second.version = std::max(found->second.version, news.version);
       },
       [this](const next_batch& ask) -> result<batch_ptr> {
         reply<batch_ptr> answer(self_);
@@ -60,7 +74,9 @@ behavior replay_buffer::make_behavior() {
         sheet.accepted = known_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
         sheet.trained = trained_;
         sheet.retired = retired_;
-        sheet.pending = groups_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
+        for (const auto& [id, group] : groups_) sheet.parked += group.parked.size();
+        sheet.pending =
+            groups_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size) - sheet.parked;
         return sheet;
       },
       resume_handler(),
@@ -119,12 +135,15 @@ std::optional<std::vector<std::uint64_t>> replay_buffer::choose_groups() {
     auto oldest = wanted_step_;
     if (whole)
       for (const auto& [attempt, t] : group.finished) oldest = std::min(oldest, t->oldest_version());
-    if (oldest + eta() < wanted_step_)
+    if (oldest + eta() < wanted_step_ && ctx_->config.rl.beyond_eta == "retire")
       stale.push_back(id);
-    else
+    else if (group.parked.empty())
       open.push_back({id, group.version, whole});
   }
   for (auto id : stale) retire_stale(id);
+  // Versions rise with the ids but for groups that were parked, and after a rollback.
+  std::stable_sort(open.begin(), open.end(),
+                   [](const auto& a, const auto& b) { return a.version < b.version; });
   return choose_batch(open, wanted_step_, eta(),
                       static_cast<std::size_t>(ctx_->config.rl.groups_per_step)); // REP-1
 }
@@ -148,7 +167,8 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
   out->step = wanted_step_;
   out->groups = groups;
   double reward_sum = 0, turns = 0, calls = 0, staleness_sum = 0, length = 0;
-  std::uint64_t n = 0, correct = 0, malformed = 0, skipped = 0, dropped = 0, tokens = 0, staleness_max = 0;
+  std::uint64_t n = 0, correct = 0, malformed = 0, skipped = 0, dropped = 0, tokens = 0, beyond = 0,
+                staleness_max = 0;
   json::object errors;
   for (auto id : groups) {
     const auto& group = groups_.at(id);
@@ -156,6 +176,7 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
       out->retired.emplace_back(rollout_key{purpose::train, id, attempt}.text(),
                                 why.code == errc::exhausted ? "quarantined" : "failed");
     std::vector<double> rewards;
+    std::vector<rl_sample> samples;
     for (const auto& [attempt, t] : group.finished) {
       const auto& v = *t->judged();
       rewards.push_back(v.reward);
@@ -170,10 +191,15 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
         auto& count = errors[to_string(kind)];
         count = (count.is_int64() ? count.get_int64() : 0) + 1;
       }
-      const auto sample = t->sample(rl.gamma);
+      auto& sample = samples.emplace_back(t->sample(rl.gamma));
       for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
         if (!sample.mask[i]) continue;
         const auto age = wanted_step_ - std::min(wanted_step_, sample.versions[i]);
+        if (age > eta()) { // REP-1
+          sample.mask[i] = 0;
+          ++beyond;
+          continue;
+        }
         staleness_sum += static_cast<double>(age);
         staleness_max = std::max(staleness_max, age);
         ++tokens;
@@ -194,6 +220,7 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
         rl.loss == "reinforce" ? *leave_one_out_baselines(rewards) : mean_baselines(rewards);
     std::size_t member = 0;
     for (const auto& [attempt, t] : group.finished) {
+      auto& sample = samples[member];
       const double baseline = baselines[member++];
       const double advantage = t->judged()->reward - baseline;
       if (!keep_negative(advantage, rl.negative_keep, ctx_->seed_for("negatives"), t->key().text())) {
@@ -201,7 +228,10 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
         out->retired.emplace_back(t->key().text(), "negative_dropped");
         continue;
       }
-      auto sample = t->sample(rl.gamma);
+      if (std::find(sample.mask.begin(), sample.mask.end(), 1) == sample.mask.end()) {
+        out->retired.emplace_back(t->key().text(), "stale");
+        continue;
+      }
       sample.baseline = baseline;
       out->samples.push_back(std::move(sample));
     }
@@ -217,6 +247,7 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
                    {"format_errors", std::move(errors)},
                    {"staleness_mean", tokens ? staleness_sum / static_cast<double>(tokens) : 0.0},
                    {"staleness_max", staleness_max},
+                   {"tokens_beyond_eta", beyond},
                    {"groups_skipped", skipped},
                    {"negatives_dropped", dropped},
                    {"trained", out->samples.size()}};

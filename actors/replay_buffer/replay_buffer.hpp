@@ -11,6 +11,8 @@ namespace troupe {
 /// | group_admitted   | -                                                                                |
 /// | rollout_finished | -                                                                                |
 /// | rollout_failed   | -  (durable; the group goes on with its survivors)                               |
+/// | rollout_parked   | -  (no batch waits for its group)                                                |
+/// | group_readmitted | -  (its rollouts go on: the group is as old as that version)                     |
 /// | next_batch       | batch_ptr, when the batch of that step is complete                               |
 /// | batch_consumed   | -  (its groups leave)                                                            |
 /// | reread_books     | -  (the learner's start added to the ledger what a crash had kept from it)       |
@@ -21,8 +23,9 @@ namespace troupe {
 /// Bounded by the manager's admissions.
 ///
 ///   REP-1  Staleness is strictly bounded: a group admitted at version v is in the batch of step v + eta at the latest (batches
-///          wait for it in time: batch_choice.hpp), and no batch holds a token older than eta. One that would be is retired as
-///          "stale", with its count; that happens only where weights went back to an older checkpoint.
+///          wait for it in time: batch_choice.hpp) unless one of its rollouts is parked, and no batch trains on a token older
+///          than eta: such tokens are masked, or their group retired as "stale" (rl.beyond_eta), with their count. That happens
+///          only after a rollout was parked, or where weights went back to an older checkpoint.
 ///   REP-2  The same step gives the same batch until it is consumed, and no rollout is in two consumed batches.
 ///   REP-3  Batches are in admission order; with eta = 0 they depend on nothing but the seed and the weights.
 ///   REP-4  accepted = trained + pending + parked + retired, at any moment.
@@ -34,9 +37,10 @@ public:
 
 private:
   struct group_state {
-    std::uint64_t version = 0; ///< at admission
+    std::uint64_t version = 0; ///< at admission, or when its parked rollouts went on
     std::map<std::uint32_t, trajectory_ptr> finished;
     std::map<std::uint32_t, error> failed;
+    std::set<std::uint32_t> parked;
   };
   void recover();
   void try_batch();

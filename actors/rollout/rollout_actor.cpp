@@ -3,6 +3,8 @@
 #include "actors/tool_call/tool_call_actor.hpp"
 #include "runtime/trace.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
@@ -32,6 +34,16 @@ behavior rollout_actor::make_behavior() {
   return {
       [this](const tool_finished& got) { take_result(got); },
       [this](const tool_check&) { check_tools(); },
+      [this](const park_rollout& wish) {
+        park_wanted_ = true;
+        park_soon_ = park_soon_ || wish.soon;
+        if (checking_ && may_park() && trajectory_->next() == trajectory::need::tools) park();
+      },
+      [this](const unpark_rollout&) -> result<done> {
+        if (slot_ == slot::parking) slot_again_ = true;
+        if (slot_ == slot::free) take_slot();
+        return done{};
+      },
       resume_handler(),
   };
 }
@@ -46,16 +58,27 @@ void rollout_actor::restore(const std::vector<record>& records) {
 
 duration rollout_actor::turn_patience() const { return to_duration(ctx_->config.rollout.turn_timeout); }
 
-void rollout_actor::advance() {
-  if (ctx_->time->now() - started_ > to_duration(ctx_->config.rollout.time_budget) &&
-      trajectory_->next() != trajectory::need::verdict)
-    return fail_rollout({errc::timeout, "over its time budget (rollout.time_budget)"});
-  switch (trajectory_->next()) {
-  case trajectory::need::turn: return generate_turn();
-  case trajectory::need::tools: return call_tools();
-  case trajectory::need::verdict: return trajectory_->judged() ? finish() : judge();
-  }
+bool rollout_actor::over_budget() const {
+  return ctx_->time->now() - started_ >= to_duration(ctx_->config.rollout.time_budget);
 }
+
+bool rollout_actor::may_park() const {
+  return job_.key.why == purpose::train && ctx_->config.rollout.over_budget == "park";
+}
+
+void rollout_actor::advance() {
+  const auto next = trajectory_->next();
+  if (next == trajectory::need::verdict) return trajectory_->judged() ? finish() : judge();
+  if (over_budget()) {
+    if (!may_park()) return fail_rollout({errc::timeout, "over its time budget (rollout.time_budget)"});
+    park_wanted_ = true;
+  }
+  if (next == trajectory::need::tools) call_tools();
+  if (park_wanted_ && may_park() && (finished_turn_ || park_soon_)) return park(); // ROLL-4
+  if (next == trajectory::need::turn) generate_turn();
+}
+
+// -- a turn ----------------------------------------------------------------------------------------------------------------------
 
 void rollout_actor::generate_turn() {
   generate_request request;
@@ -79,6 +102,7 @@ void rollout_actor::generate_turn() {
             [this, turn](const std::vector<append_outcome>&) { // ROLL-1
               trajectory_->add_turn(turn);
               observed_.clear();
+              finished_turn_ = true;
               advance();
             },
             [](const error& why) { give_up("committing a turn", why); });
@@ -92,7 +116,14 @@ void rollout_actor::call_tools() {
   tools_asked_ = ctx_->time->now();
   tools_due_ = tools_asked_ + to_duration(ctx_->config.tools.timeout);
   start_missing_tools();
-  if (!std::exchange(checking_, true)) send_later(self_, tool_check_every, tool_check{});
+  if (!std::exchange(checking_, true)) send_later(self_, next_check(), tool_check{});
+}
+
+duration rollout_actor::next_check() const {
+  const duration usual = tool_check_every;
+  if (slot_ != slot::held || !may_park()) return usual;
+  const auto left = started_ + to_duration(ctx_->config.rollout.time_budget) - ctx_->time->now();
+  return left > duration(0) ? std::min(left, usual) : usual;
 }
 
 void rollout_actor::start_missing_tools() {
@@ -132,8 +163,9 @@ void rollout_actor::check_tools() {
   }
   // The tools' supervisor may have died and taken the calls with it: then they start again.
   if (now - tools_asked_ >= tool_check_every) start_missing_tools();
+  if (over_budget() && may_park()) park(); // it waits for tools: that is a boundary
   checking_ = true;
-  send_later(self_, tool_check_every, tool_check{});
+  send_later(self_, next_check(), tool_check{});
 }
 
 void rollout_actor::take_result(const tool_finished& got) {
@@ -160,8 +192,42 @@ void rollout_actor::take_observations() {
   }
   trajectory_->add_observations(all);
   observed_.clear();
-  advance();
+  if (slot_ == slot::held || trajectory_->next() == trajectory::need::verdict) return advance();
+  if (slot_ == slot::free) self_->quit(); // its next life goes on
 }
+
+// -- parked ----------------------------------------------------------------------------------------------------------------------
+
+void rollout_actor::park() {
+  if (slot_ != slot::held) return;
+  slot_ = slot::parking;
+  ask_named(
+      self_, ctx_, names::store, store_patience,
+      append_records{{park_record_of(job_.key, trajectory_->next_turn())}},
+      [this](const std::vector<append_outcome>&) {
+        if (!std::exchange(slot_again_, false)) return parked();
+        take_slot();
+        if (trajectory_->next() == trajectory::need::turn) generate_turn();
+      },
+      [](const error& why) { give_up("committing that a rollout is parked", why); });
+}
+
+void rollout_actor::take_slot() {
+  slot_ = slot::held;
+  park_wanted_ = park_soon_ = finished_turn_ = false;
+  started_ = ctx_->time->now();
+}
+
+void rollout_actor::parked() {
+  slot_ = slot::free;
+  tell(self_, ctx_->names->find(names::replay), rollout_parked{job_.key});
+  tell(self_, ctx_->names->find(names::manager), rollout_parked{job_.key});
+  if (ctx_->config.rollout.parked_kv == "free")
+    tell(self_, ctx_->names->find(names::engine), forget_sequence{job_.key.number()});
+  if (trajectory_->next() == trajectory::need::turn) self_->quit();
+}
+
+// -- the end ---------------------------------------------------------------------------------------------------------------------
 
 void rollout_actor::judge() {
   ask_named(
@@ -212,8 +278,16 @@ void start_rollout(self_ptr self, const context_ptr& ctx, const rollout_job& job
   ask_named(
       self, ctx, names::rollouts, std::chrono::seconds(60), start_child{std::move(spec)},
       [](const actor_ref&) {},
-      [refused = std::move(refused)](error why) {
-        if (why.code != errc::conflict) refused(std::move(why)); // conflict: it runs already
+      [self, ctx, job, refused = std::move(refused)](error why) {
+        if (why.code != errc::conflict) return refused(std::move(why));
+        // It runs already. Parked, it waits for its tools: it has a slot again. Or it is just ending: then start it after all.
+        ask(
+            self, ctx->names->find(stream_of(job.key)), std::chrono::seconds(60), unpark_rollout{},
+            [](const done&) {},
+            [self, ctx, job, refused](const error&) {
+              send_later(self, std::chrono::milliseconds(5),
+                         resume_later{[=] { start_rollout(self, ctx, job, refused); }});
+            });
       });
 }
 

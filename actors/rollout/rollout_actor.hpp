@@ -13,6 +13,10 @@ namespace troupe {
 /// | tools (supervisor): start_child        | one tool call actor per call                              |
 /// | judge: judge_request                   | the verdict                                               |
 /// | store: append_records                  | durability of every turn, tool result and the verdict     |
+/// | in             | out                                                                                              |
+/// | tool_finished  | -                                                                                                |
+/// | park_rollout   | rollout_parked, at the next turn boundary                                                        |
+/// | unpark_rollout | done                                                                                             |
 /// tells: rollout_finished or rollout_failed to `report_to`, rollout_ended to the manager, then ends.
 ///
 /// | backpressure: loop | consumes            | waits for                    | unblocked by                    |
@@ -21,6 +25,10 @@ namespace troupe {
 ///   ROLL-1  A turn is acted on (tools called, context extended) only after it is durable; it is committed once.
 ///   ROLL-2  What was committed is never sampled again, nor a committed tool result asked for again.
 ///   ROLL-3  It ends with exactly one verdict or one typed failure, durable before it is told.
+///   ROLL-4  Over its time budget (rollout.time_budget) a training rollout is parked: at once if it waits for tools, else after the
+///           turn in progress. It frees its slot, takes in the results of tools that still run, and ends; its next life goes
+///           on from its records, so that with the same weights it leaves the same tokens. Every life that was given a slot
+///           finishes at least one turn, hence parking never lasts for ever.
 class rollout_actor {
 public:
   static constexpr const char* name = "rollout";
@@ -36,6 +44,12 @@ private:
   void check_tools();
   void take_result(const tool_finished& got);
   void take_observations();
+  bool over_budget() const;
+  bool may_park() const;
+  duration next_check() const;
+  void park();
+  void parked();
+  void take_slot();
   void judge();
   void finish();
   void fail_rollout(const error& why);
@@ -48,6 +62,11 @@ private:
   std::vector<std::optional<observation>> observed_; ///< of the last turn's calls, once durable
   std::vector<bool> committing_;
   bool checking_ = false; ///< a tool_check is on its way
+  /// parking: its record is on the way to the store.
+  enum class slot : std::uint8_t { held, parking, free } slot_ = slot::held;
+  bool slot_again_ = false; ///< given back while it was parking
+  bool park_wanted_ = false, park_soon_ = false;
+  bool finished_turn_ = false; ///< in this life, or since it has its slot again
   duration started_{}, tools_asked_{};
   duration tools_due_{}; ///< the last turn's calls fail after this
 };

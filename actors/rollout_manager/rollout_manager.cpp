@@ -10,7 +10,10 @@ behavior rollout_manager::make_behavior() {
   return {
       [this](const version_published& news) {
         version_ = std::max(version_, news.version);
+        if (ctx_->config.rollout.park_on_publish) park_running(false);
+        readmit_into_room();
         admit();
+        fill_slots();
       },
       [this](const groups_retired& gone) {
         retired_ += gone.count;
@@ -19,6 +22,16 @@ behavior rollout_manager::make_behavior() {
       [this](const rollout_ended& gone) {
         running_.erase(gone.key);
         known_.erase(gone.key);
+        if (auto group = parked_.find(gone.key.group); group != parked_.end()) {
+          group->second.erase(gone.key);
+          if (group->second.empty()) parked_.erase(group);
+        }
+        fill_slots();
+      },
+      [this](const rollout_parked& news) {
+        running_.erase(news.key);
+        parked_[news.key.group].insert(news.key);
+        admit();
         fill_slots();
       },
       [this](const recover_rollouts&) { recover(); },
@@ -29,12 +42,13 @@ behavior rollout_manager::make_behavior() {
       },
       [this](const set_admission& wish) -> result<done> {
         *ctx_->admission = wish.open;
+        if (wish.park) park_running(true);
         admit();
         fill_slots();
         return done{};
       },
       [this](const manager_status_request&) {
-        return manager_status{admitted_, running_.size(), version_};
+        return manager_status{admitted_, running_.size(), version_, parked_.size()};
       },
       resume_handler(),
   };
@@ -44,6 +58,9 @@ void rollout_manager::recover() {
   read_ledger(
       self_, ctx_,
       [this](const ledger& book) {
+        for (const auto& [group, keys] :
+             std::exchange(parked_, {})) // every open group's rollouts start again
+          for (const auto& key : keys) known_.erase(key);
         admitted_ = std::max(admitted_, book.admitted);
         retired_ = book.retired_groups;
         version_ = std::max({version_, book.steps, ctx_->board->current().version});
@@ -58,11 +75,32 @@ void rollout_manager::recover() {
       [](const error& why) { give_up("reading the ledger", why); });
 }
 
-std::uint64_t rollout_manager::capacity() const {
+std::uint64_t rollout_manager::window() const {
   const auto per_step = static_cast<std::uint64_t>(ctx_->config.rl.groups_per_step);
   const auto eta = ctx_->config.rl.mode == "sync" ? 0 : static_cast<std::uint64_t>(ctx_->config.rl.eta);
-  const auto ahead = std::min(eta + version_ + 1, static_cast<std::uint64_t>(ctx_->config.rl.steps));
-  return ahead * per_step + retired_;
+  return (eta + version_ + 1) * per_step + retired_;
+}
+
+std::uint64_t rollout_manager::capacity() const {
+  const auto all =
+      static_cast<std::uint64_t>(ctx_->config.rl.steps * ctx_->config.rl.groups_per_step) + retired_;
+  const auto in_their_place = std::min<std::uint64_t>(
+      parked_.size(), static_cast<std::uint64_t>(ctx_->config.rollout.max_parked_groups));
+  return std::min(window() + in_their_place, all);
+}
+
+void rollout_manager::readmit_into_room() {
+  while (!parked_.empty() && admitted_ - parked_.size() < window()) readmit_oldest();
+}
+
+void rollout_manager::readmit_oldest() {
+  auto group = parked_.extract(parked_.begin());
+  tell(self_, ctx_->names->find(names::replay), group_readmitted{group.key(), version_});
+  waiting_.insert(waiting_.begin(), group.mapped().begin(), group.mapped().end());
+}
+
+void rollout_manager::park_running(bool soon) {
+  for (const auto& key : running_) tell(self_, ctx_->names->find(stream_of(key)), park_rollout{soon});
 }
 
 void rollout_manager::admit() {
@@ -96,8 +134,11 @@ void rollout_manager::enqueue(std::uint64_t group) {
 }
 
 void rollout_manager::fill_slots() {
-  while (ready_ && *ctx_->admission && !waiting_.empty() &&
+  while (ready_ && *ctx_->admission &&
          running_.size() < static_cast<std::size_t>(ctx_->config.rollout.max_concurrent)) {
+    if (waiting_.empty() && !admitting_ && !parked_.empty())
+      readmit_oldest(); // MAN-4: rather than an idle slot
+    if (waiting_.empty()) return;
     const auto key = waiting_.front();
     waiting_.pop_front();
     running_.insert(key);

@@ -11,6 +11,7 @@ namespace troupe {
 /// | in                     | out                                                              |
 /// | version_published      | more admissions                                                  |
 /// | rollout_ended          | its slot is given to the next rollout                            |
+/// | rollout_parked         | its slot is given to the next; group_readmitted when it goes on  |
 /// | groups_retired         | as many groups more                                              |
 /// | recover_rollouts       | every rollout of an unconsumed group is started (again)          |
 /// | set_admission          | done                                                             |
@@ -19,11 +20,15 @@ namespace troupe {
 /// | backpressure: loop | consumes      | waits for                                               | unblocked by            |
 /// | admission          | tasks         | admitted - retired < (eta + version + 1) * batch        | a weight publication    |
 /// | slots              | admitted jobs | running < max_concurrent                                | a rollout that ends     |
+/// | parked             | parked groups | room in the window, or an idle slot                     | a weight publication    |
 ///
 ///   MAN-1  A group is durable before any of its rollouts starts, and admitted once.
 ///   MAN-2  admitted - retired never exceeds (eta + version + 1) * groups_per_step (arXiv 2505.24298, capacity rule), nor
 ///          steps * groups_per_step.
-///   MAN-3  No more than max_concurrent training rollouts run.
+///   MAN-3  No more than max_concurrent training rollouts run (parked ones that wait for their tools hold no slot).
+///   MAN-4  A group with a parked rollout is outside of the window of MAN-2: up to rollout.max_parked_groups others are admitted in
+///          its place, and no batch waits for it. It enters the window again like a new group, at the version of that moment,
+///          before any new group and as soon as a version has room; or earlier, if a slot would stay idle.
 class rollout_manager {
 public:
   static constexpr const char* name = "rollout_manager";
@@ -35,6 +40,10 @@ private:
   void admit();
   void fill_slots();
   void enqueue(std::uint64_t group);
+  void readmit_into_room();
+  void readmit_oldest();
+  void park_running(bool soon);
+  std::uint64_t window() const;
   std::uint64_t capacity() const;
 
   self_ptr self_;
@@ -43,6 +52,7 @@ private:
   std::deque<rollout_key> waiting_;
   std::set<rollout_key> known_; ///< waiting or running
   std::set<rollout_key> running_;
+  std::map<std::uint64_t, std::set<rollout_key>> parked_; ///< by group
   bool ready_ = false, admitting_ = false;
 };
 

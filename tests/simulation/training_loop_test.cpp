@@ -113,3 +113,55 @@ TEST(ATrainingRun, RepeatsItsTraceForTheSameSeed) { // SIM-1
     EXPECT_EQ(a.sim.trace(), b.sim.trace()) << "seed " << seed;
   }
 }
+
+// -- parked rollouts -----------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// Every rollout's records without the order in which they came: what was sampled, observed and judged.
+std::map<std::string, std::string> left_by_rollouts(training_world& world) {
+  std::map<std::string, std::string> out;
+  for (const char* kind : {"turn", "tool", "verdict"})
+    for (const auto& r : world.records(kind))
+      if (r.stream.starts_with("rollout/t")) out[r.key] = r.body;
+  return out;
+}
+
+} // namespace
+
+TEST(AParkedRollout, LeavesTheSameTokensAsOneThatWasNot) { // ROLL-4
+  // eta = 0 and one step: no weights change in between, so that every token must be the same.
+  training_world whole(0, {.eta = 0, .steps = 1, .groups = 4, .latency = 0.2});
+  ASSERT_TRUE(whole.run());
+  EXPECT_TRUE(whole.records("park").empty());
+  const auto expected = left_by_rollouts(whole);
+  for (std::uint64_t seed = 1; seed < 40; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    training_world parked(seed, {.eta = 0, .steps = 1, .groups = 4, .latency = 0.2, .time_budget = 0.05});
+    ASSERT_TRUE(parked.run()) << parked.diagnose();
+    EXPECT_GT(parked.records("park").size(), 4u);
+    EXPECT_EQ(left_by_rollouts(parked), expected);
+    check_books(parked);
+  }
+}
+
+TEST(AParkedRollout, IsTrainedOnLaterAndNoTokenBeyondEtaCounts) { // REP-1, REP-4, MAN-4
+  std::size_t parks = 0, beyond = 0;
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    training_world world(
+        seed,
+        {.eta = 1, .steps = 8, .latency = 0.2, .kill_chance = seed % 2 ? 0.001 : 0, .time_budget = 0.15});
+    ASSERT_TRUE(world.run()) << world.diagnose();
+    ASSERT_EQ(world.end_reason, "");
+    parks += world.records("park").size();
+    EXPECT_EQ(world.books().steps, 8u);
+    check_books(world);
+    for (const auto& step : world.steps) {
+      EXPECT_LE(step.at("staleness_max").to_number<int>(), 1);
+      beyond += step.at("tokens_beyond_eta").to_number<std::size_t>();
+    }
+  }
+  EXPECT_GT(parks, 100u);
+  EXPECT_GT(beyond, 0u); // otherwise the rule was not tried
+}

@@ -16,6 +16,7 @@ public:
     int eta = 2, steps = 4, groups = 2, group_size = 3, slots = 5;
     double latency = 0, tail = 10;
     double kill_chance = 0;
+    double time_budget = 600;
   };
 
   training_world(std::uint64_t seed, const options& wanted) : sim(seed), opts(wanted) {
@@ -35,6 +36,8 @@ public:
     c.eval.every = 2;
     c.eval.curve_questions = 2;
     c.tools.simulated_latency = wanted.latency;
+    c.rollout.time_budget = wanted.time_budget;
+    c.rollout.max_parked_groups = wanted.groups;
     c.tools.simulated_tail = wanted.tail;
     c.rollout.max_concurrent = wanted.slots;
     c.control.enabled = false;
