@@ -94,43 +94,69 @@ int quickstart(const bench_arguments& arguments) {
   return ok;
 }
 
-/// Asynchronous against synchronous, the same number of consumed rollouts, tool calls with a heavy tail (p99 = 10 x median).
-int async_ratio(const bench_arguments& arguments) {
-  std::vector<std::string> common = {"rl.steps=" + std::to_string(arguments.steps),
-                                     "eval.before=false",
-                                     "eval.every=0",
-                                     "eval.questions=1",
-                                     "eval.samples=1",
-                                     "tools.simulated_latency=" + fixed(arguments.latency, 4),
-                                     "tools.simulated_tail=10",
-                                     "tools.timeout=60",
-                                     "rollout.max_concurrent=256"};
-  table_rows rows{{"run", "sync s", "async s", "sync / async"}};
+struct variant {
+  std::string name;
+  std::vector<std::string> words;
+};
+
+/// Mean reward of the last third of the steps: is the learning the same?
+double late_reward(const child_result& run) {
+  std::vector<double> rewards;
+  for (const auto& r : run.records)
+    if (values::text(r, "kind") == "step") rewards.push_back(values::number(r, "reward_mean"));
+  const auto from = rewards.size() - rewards.size() / 3;
+  double sum = 0;
+  for (auto i = from; i < rewards.size(); ++i) sum += rewards[i];
+  return rewards.size() < 3 ? std::nan("") : sum / static_cast<double>(rewards.size() - from);
+}
+
+/// Two ways to the same number of consumed rollouts, tool calls with a heavy tail (p99 = 10 x median), in turn, seed by seed.
+int compare(const bench_arguments& arguments, const variant& slow, const variant& fast, double asked) {
+  const std::vector<std::string> common = {"rl.steps=" + std::to_string(arguments.steps),
+                                           "eval.before=false",
+                                           "eval.every=0",
+                                           "eval.questions=1",
+                                           "eval.samples=1",
+                                           "tools.simulated_latency=" + fixed(arguments.latency, 4),
+                                           "tools.simulated_tail=10",
+                                           "tools.timeout=60"};
+  table_rows rows{
+      {"seed", slow.name + " s", fast.name + " s", "ratio", "reward " + slow.name, "reward " + fast.name}};
   double log_sum = 0;
   for (int round = 1; round <= arguments.seeds; ++round) {
-    double time[2];
-    for (int mode = 0; mode < 2; ++mode) {
+    double time[2], reward[2];
+    int n = 0;
+    for (const auto* each : {&slow, &fast}) {
       auto words = common;
       words.push_back("seed=" + std::to_string(round));
-      if (mode == 0)
-        words.push_back("rl.mode=sync");
-      else
-        words.insert(words.end(), {"rl.mode=async", "rl.eta=2"});
-      auto run = train_child(
-          arguments, std::string("bench-") + (mode == 0 ? "sync" : "async") + "-" + std::to_string(round),
-          words);
+      words.insert(words.end(), each->words.begin(), each->words.end());
+      auto run = train_child(arguments, "bench-" + each->name + "-" + std::to_string(round), words);
       if (!run) return complain(run.error());
       const auto* step = run->last("step");
-      time[mode] = step ? values::number(*step, "seconds") : std::nan("");
+      time[n] = step ? values::number(*step, "seconds") : std::nan("");
+      reward[n++] = late_reward(*run);
     }
     log_sum += std::log(time[0] / time[1]);
-    rows.push_back(
-        {std::to_string(round), fixed(time[0], 1), fixed(time[1], 1), fixed(time[0] / time[1], 2)});
+    rows.push_back({std::to_string(round), fixed(time[0], 1), fixed(time[1], 1), fixed(time[0] / time[1], 2),
+                    fixed(reward[0]), fixed(reward[1])});
   }
-  std::cout << render_table(rows) << "async is " << fixed(std::exp(log_sum / arguments.seeds), 2)
-            << "x as fast (geometric mean; asked: 1.5); tool time: log-normal, median "
-            << fixed(arguments.latency, 3) << " s, p99 10x\n";
+  std::cout << render_table(rows) << fast.name << " is " << fixed(std::exp(log_sum / arguments.seeds), 2)
+            << "x as fast as " << slow.name << " (geometric mean; asked: " << fixed(asked, 1)
+            << "); tool time: log-normal, median " << fixed(arguments.latency, 3)
+            << " s, p99 10x; reward: mean of the last third of the steps\n";
   return ok;
+}
+
+int async_ratio(const bench_arguments& arguments) {
+  const std::string slots = "rollout.max_concurrent=256";
+  return compare(arguments, {"sync", {"rl.mode=sync", slots}},
+                 {"async", {"rl.mode=async", "rl.eta=2", slots}}, 1.5);
+}
+
+/// The same asynchronous run with and without parking rollouts that wait long for their tools.
+int partial_ratio(const bench_arguments& arguments) {
+  const std::string budget = "rollout.time_budget=" + fixed(2 * arguments.latency, 4);
+  return compare(arguments, {"whole", {"rollout.time_budget=86400"}}, {"partial", {budget}}, 1.5);
 }
 
 /// CPU time of every thread that is neither the engine's nor the learner's, as a share of the run's wall clock: supervision,
@@ -181,10 +207,11 @@ int startup(const bench_arguments&) {
 int bench(const bench_arguments& arguments) {
   if (arguments.name == "quickstart") return quickstart(arguments);
   if (arguments.name == "async") return async_ratio(arguments);
+  if (arguments.name == "partial") return partial_ratio(arguments);
   if (arguments.name == "overhead") return overhead(arguments);
   if (arguments.name == "startup") return startup(arguments);
   return complain({errc::invalid, "no benchmark \"" + arguments.name +
-                                      "\"; expected quickstart, async, overhead or startup"});
+                                      "\"; expected quickstart, async, partial, overhead or startup"});
 }
 
 } // namespace troupe::cli

@@ -9,7 +9,8 @@ namespace troupe {
 namespace {
 constexpr auto long_patience =
     std::chrono::minutes(60); // for what computes: its own pieces have their own deadlines
-constexpr auto drain_time = std::chrono::milliseconds(1500); ///< for turns in progress when the run is stopped
+constexpr auto drain_time =
+    std::chrono::milliseconds(1500); ///< for turns in progress when the run is stopped
 constexpr std::uint64_t before_round = 1, after_round = 3, curve_round = 16;
 } // namespace
 
@@ -180,7 +181,9 @@ void experiment_actor::drain(const std::string& why, duration end) {
     send_later(self_, std::chrono::milliseconds(50), resume_later{[this, why, end] { drain(why, end); }});
   };
   ask(self_, ctx_->names->find(names::manager), std::chrono::seconds(1), manager_status_request{}, again,
-      [this, why](const error&) { finish(error{errc::cancelled, why}); });
+      [this, why](const error&) {
+        finish(error{errc::cancelled, why});
+      });
 }
 
 void experiment_actor::finish(std::optional<error> why) {

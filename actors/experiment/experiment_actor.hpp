@@ -22,7 +22,8 @@ namespace troupe {
 ///
 ///   EXP-1  Every stage can be entered again: what is done is found in the store and not done twice.
 ///   EXP-2  While an evaluation runs, the weights do not change.
-///   EXP-3  A pause takes effect between two steps; nothing is dropped.
+///   EXP-3  A pause takes effect between two steps and parks what runs at its next turn boundary; nothing is dropped. A stop does
+///          the same and waits at most 1.5 s for it: a turn that is not finished by then is sampled again.
 class experiment_actor {
 public:
   static constexpr const char* name = "experiment";
@@ -41,13 +42,14 @@ private:
   void next_step();
   void take_report(const step_report& report);
   void after_stage();
+  void drain(const std::string& why, duration end);
   void finish(std::optional<error> why);
 
   /// Runs one evaluation, unless its record is there already.
   void run_evaluation(evaluation what, std::function<void()> then);
   void note(json::object body, std::function<void()> then);
   void stage(std::string_view name, bool start, std::function<void()> then);
-  void admission(bool open);
+  void admission(bool open, bool park = false);
   json::object status() const;
 
   self_ptr self_;
