@@ -18,8 +18,10 @@ expected<tokenizer> tokenizer::train(const std::vector<std::string>& texts, int 
     if (name.size() < 3)
       return fail(errc::invalid,
                   "special token \"" + name + "\" is too short, expected at least 3 characters");
-    if (!made->specials.emplace(name, static_cast<token>(made->bytes.size())).second)
+    const auto id = static_cast<token>(made->bytes.size());
+    if (!made->names.emplace(name, id).second)
       return fail(errc::invalid, "special token \"" + name + "\" is given twice");
+    made->added.push_back({.id = id, .content = name, .normalized = false, .special = true});
     made->bytes.push_back(name);
   }
   made->special_ids.assign(specials.size(), true);
@@ -31,16 +33,18 @@ expected<tokenizer> tokenizer::train(const std::vector<std::string>& texts, int 
   made->merges = train_merges(texts, first_byte, fixed, vocab_size - fixed, specials);
   for (auto& rule : made->merges) made->bytes.push_back(made->bytes[rule.left] + made->bytes[rule.right]);
   made->special_ids.resize(made->bytes.size());
-  made->index_merges();
+  made->added_ids = made->special_ids;
+  made->parts = own_parts();
+  made->make_indices();
   return tokenizer(std::move(made));
 }
 
 int tokenizer::vocab_size() const { return static_cast<int>(tables_->bytes.size()); }
 
 expected<token> tokenizer::special(std::string_view name) const {
-  const auto found = tables_->specials.find(name);
-  if (found == tables_->specials.end())
-    return fail(errc::not_found, "no special token \"" + std::string(name) + "\"");
+  const auto found = tables_->names.find(name);
+  if (found == tables_->names.end())
+    return fail(errc::not_found, "no added token \"" + std::string(name) + "\"");
   return found->second;
 }
 
@@ -48,10 +52,10 @@ bool tokenizer::is_special(token id) const {
   return id >= 0 && id < vocab_size() && tables_->special_ids[id];
 }
 
-std::vector<token> tokenizer::encode(std::string_view text) const {
+std::vector<token> tokenizer::encode(std::string_view text, text_rules rules) const {
   std::vector<token> out;
   out.reserve(text.size() / 3 + 1);
-  tables_->encode(text, out);
+  tables_->encode(text, rules, out);
   return out;
 }
 
@@ -59,21 +63,21 @@ std::vector<token> tokenizer::encode(const std::vector<text_piece>& pieces) cons
   std::vector<token> out;
   for (auto& piece : pieces) {
     if (!piece.special) {
-      tables_->encode(piece.text, out);
+      tables_->encode(piece.text, {}, out);
       continue;
     }
-    const auto found = tables_->specials.find(piece.text);
-    assert(found != tables_->specials.end() &&
-           "a piece names a special token that the tokenizer does not have");
-    if (found != tables_->specials.end()) out.push_back(found->second);
+    const auto found = tables_->names.find(piece.text);
+    assert(found != tables_->names.end() && "a piece names a special token that the tokenizer does not have");
+    if (found != tables_->names.end()) out.push_back(found->second);
   }
   return out;
 }
 
-std::string tokenizer::decode(const std::vector<token>& tokens) const {
+std::string tokenizer::decode(const std::vector<token>& tokens, bool skip_special) const {
   std::string out;
   for (token id : tokens)
-    if (id >= 0 && id < vocab_size()) out += tables_->bytes[id];
+    if (id >= 0 && id < vocab_size() && !(skip_special && tables_->special_ids[id]))
+      out += tables_->bytes[id];
   return out;
 }
 

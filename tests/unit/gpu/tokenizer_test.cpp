@@ -166,7 +166,7 @@ TEST(ATokenizerFile, SaysWhatIsWrongWithIt) {
     EXPECT_TRUE(write_file_atomically(file, text));
     return tokenizer::load(file);
   };
-  EXPECT_EQ(with("[0-9]", "[0-8]").error().code, errc::invalid);         // another split
+  EXPECT_EQ(with("|[0-9]|", "|[0-9|").error().code, errc::invalid); // a split that is no regular expression
   EXPECT_EQ(with("\"a\":100", "\"a\":101").error().code, errc::corrupt); // an id twice
   EXPECT_EQ(with("\"merges\":[[\"", "\"merges\":[[\"zq").error().code,
             errc::corrupt); // a symbol nobody knows
