@@ -28,7 +28,8 @@ packed_matrix pack(const std::vector<const float*>& parts, const std::vector<int
 struct attention_past {
   const float* const* blocks;
   std::ptrdiff_t key_offset, value_offset;
-  int positions; ///< 0 .. positions-1 are seen
+  int positions; ///< `first` .. positions-1 are seen
+  int first = 0; ///< less than 16: whole blocks before it are left out of `blocks`
 };
 
 /// float32 kernels. Each output is a fixed sequence of correctly rounded operations, the same for every

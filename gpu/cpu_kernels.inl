@@ -156,6 +156,7 @@ void attend(const float* q, const attention_past& past, int head_dim, float scal
   for (; b + 2 <= blocks; b += 2) score_blocks<2>(q, past, b, head_dim, scale, scores);
   if (b < blocks) score_blocks<1>(q, past, b, head_dim, scale, scores);
   for (int i = past.positions; i < blocks * lanes; ++i) scores[i] = -__builtin_inff();
+  for (int i = 0; i < past.first; ++i) scores[i] = -__builtin_inff(); // weighs nothing in the sums below
   vec top = load(scores);
   for (int i = lanes; i < blocks * lanes; i += lanes) top = larger(top, load(scores + i));
   const vec most = spread(greatest(top));

@@ -43,12 +43,13 @@ rope_table::rope_table(const model_config& config) : half_(config.head_dim / 2) 
   const auto count = static_cast<std::size_t>(config.max_position_embeddings) * half_;
   cosines_.resize(count);
   sines_.resize(count);
+  const auto frequencies = rope_frequencies_of(config);
   for (int i = 0; i < half_; ++i) {
-    const double frequency = std::pow(config.rope_theta, -2.0 * i / config.head_dim);
+    const double frequency = frequencies.per_pair[static_cast<std::size_t>(i)];
     for (int position = 0; position < config.max_position_embeddings; ++position) {
       const auto at = static_cast<std::size_t>(position) * half_ + i;
-      cosines_[at] = static_cast<float>(std::cos(position * frequency));
-      sines_[at] = static_cast<float>(std::sin(position * frequency));
+      cosines_[at] = static_cast<float>(frequencies.scale * std::cos(position * frequency));
+      sines_[at] = static_cast<float>(frequencies.scale * std::sin(position * frequency));
     }
   }
 }
@@ -67,8 +68,9 @@ cpu_model::cpu_model(const model_weights& weights, const cpu_kernels& kernels)
   const int q = config_.num_attention_heads * config_.head_dim,
             kv = config_.num_key_value_heads * config_.head_dim;
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
+    const auto layer_name = "model.layers." + std::to_string(i) + ".";
     const auto part = [&](const char* name) -> const host_tensor& {
-      return tensor("model.layers." + std::to_string(i) + "." + name + ".weight");
+      return tensor(layer_name + name + ".weight");
     };
     const auto data = [&](const char* name) { return part(name).data.data(); };
     const int f = config_.intermediate_size;
@@ -81,6 +83,19 @@ cpu_model::cpu_model(const model_weights& weights, const cpu_kernels& kernels)
         .gate_up = pack({data("mlp.gate_proj"), data("mlp.up_proj")}, {f, f}, d),
         .down = pack({data("mlp.down_proj")}, {d}, f),
     });
+    auto& made = layers_.back();
+    const auto bias = [&](const char* name) { return padded_copy(tensor(layer_name + name + ".bias")); };
+    if (config_.qkv_bias)
+      for (auto name : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}) {
+        const auto one = bias(name);
+        made.qkv_bias.insert(made.qkv_bias.end(), one.begin(), one.end());
+      }
+    if (config_.output_bias) made.out_bias = bias("self_attn.o_proj");
+    if (config_.qk_norm) {
+      made.query_norm = padded_copy(part("self_attn.q_norm"));
+      made.key_norm = padded_copy(part("self_attn.k_norm"));
+    }
+    if (i >= config_.first_window_layer) made.window = config_.sliding_window;
   }
   final_norm_ = padded_copy(tensor("model.norm.weight"));
   const auto& embedding = tensor("model.embed_tokens.weight");
@@ -128,6 +143,15 @@ void cpu_model::embed(const model_row& row, float* x) const {
   for (int i = 0; i < d; ++i) x[i] *= scale;
 }
 
+/// A head's width need not be a multiple of 16 and its neighbours touch it: the kernel works on a padded copy.
+void cpu_model::norm_head(float* head, const std::vector<float>& weight, workspace& space) const {
+  const auto count = static_cast<std::size_t>(config_.head_dim);
+  std::fill(std::copy_n(head, count, space.head.data()), space.head.data() + layout_.value_row, 0.0f);
+  kernels_->rms_norm(space.head.data(), weight.data(), space.head.data(), config_.head_dim,
+                     static_cast<float>(config_.rms_norm_eps));
+  std::copy_n(space.head.data(), count, head);
+}
+
 void cpu_model::attention(const layer& at, int index, const model_row* rows, int count,
                           const rope_table& rope, workspace& space) const {
   const int width = query_ + 2 * key_value_, head_dim = config_.head_dim,
@@ -141,11 +165,15 @@ void cpu_model::attention(const layer& at, int index, const model_row* rows, int
     float* k = q + query_;
     const float* v = k + key_value_;
     const float *cosine = rope.cosine(row.position), *sine = rope.sine(row.position);
-    for (int h = 0; h < config_.num_attention_heads; ++h)
+    for (std::size_t i = 0; i < at.qkv_bias.size(); ++i) q[i] += at.qkv_bias[i];
+    for (int h = 0; h < config_.num_attention_heads; ++h) {
+      if (!at.query_norm.empty()) norm_head(q + h * head_dim, at.query_norm, space);
       kernels_->rotate(q + h * head_dim, cosine, sine, head_dim / 2);
+    }
     float* block = row.sequence->block(row.position);
     const int slot = row.position % lanes;
     for (int h = 0; h < layout_.heads; ++h) {
+      if (!at.key_norm.empty()) norm_head(k + h * head_dim, at.key_norm, space);
       kernels_->rotate(k + h * head_dim, cosine, sine, head_dim / 2);
       float* keys = block + layout_.key_tile(index, h) + slot;
       for (int i = 0; i < head_dim; ++i) keys[i * lanes] = k[h * head_dim + i];
@@ -153,16 +181,23 @@ void cpu_model::attention(const layer& at, int index, const model_row* rows, int
                   v + h * head_dim, sizeof(float) * static_cast<std::size_t>(head_dim));
     }
     if (row.sequence != listed) (listed = row.sequence)->list_blocks(space.blocks);
+    const int unseen = at.window > 0 ? std::max(0, row.position + 1 - at.window) : 0,
+              skipped = unseen / lanes * lanes;
     for (int h = 0; h < config_.num_attention_heads; ++h) {
       const int head = h / group;
-      const attention_past past{space.blocks.data(), layout_.key_tile(index, head),
-                                layout_.value_tile(index, head), row.position + 1};
+      const attention_past past{space.blocks.data() + skipped / lanes, layout_.key_tile(index, head),
+                                layout_.value_tile(index, head), row.position + 1 - skipped,
+                                unseen - skipped};
       kernels_->attend(q + h * head_dim, past, head_dim, scale, space.scores.data(), space.head.data());
       std::memcpy(space.mixed.data() + std::ptrdiff_t{r} * query_ + h * head_dim, space.head.data(),
                   sizeof(float) * static_cast<std::size_t>(head_dim));
     }
   }
   kernels_->multiply(space.mixed.data(), query_, count, at.out, space.x.data(), hidden_, true);
+  if (at.out_bias.empty()) return;
+  for (int r = 0; r < count; ++r)
+    for (int i = 0; i < config_.hidden_size; ++i)
+      space.x.data()[std::ptrdiff_t{r} * hidden_ + i] += at.out_bias[static_cast<std::size_t>(i)];
 }
 
 void cpu_model::forward_tile(const model_row* rows, int count, const rope_table& rope,

@@ -2,11 +2,12 @@
 
 #include "gpu/cpu_kernels.hpp"
 #include "gpu/kv_cache.hpp"
+#include "gpu/rope.hpp"
 #include "gpu/weights.hpp"
 
 namespace troupe {
 
-/// Cosines and sines of all rotary angles, each computed from its own product in double: no error grows with
+/// Cosines and sines of all rotary angles (gpu/rope.hpp), each computed from its own product in double: no error grows with
 /// the position.
 struct rope_table {
   explicit rope_table(const model_config& config);
@@ -47,10 +48,14 @@ public:
 private:
   struct layer {
     std::vector<float> attention_norm, mlp_norm; ///< padded with zeros
+    std::vector<float> qkv_bias, out_bias;       ///< as wide as the outputs they are added to, or empty
+    std::vector<float> query_norm, key_norm;     ///< of one head, padded, or empty
+    int window = 0;                              ///< positions that are seen; 0: all
     packed_matrix qkv, out, gate_up, down;
   };
   void forward_tile(const model_row* rows, int count, const rope_table& rope, workspace& space) const;
   void embed(const model_row& row, float* x) const;
+  void norm_head(float* head, const std::vector<float>& weight, workspace& space) const;
   void attention(const layer& at, int index, const model_row* rows, int count, const rope_table& rope,
                  workspace& space) const;
 

@@ -15,9 +15,17 @@ namespace {
 constexpr std::size_t length_bytes = 8, longest_header = 100'000'000; // the reference reader's limit
 constexpr std::size_t largest_file = std::size_t{1} << 40;
 
+/// Bytes per element; 0 for a type that is not known.
+std::int64_t element_size(std::string_view dtype) {
+  if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
+  if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
+  if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
+  return dtype == "I8" || dtype == "U8" || dtype == "BOOL" || dtype.starts_with("F8_") ? 1 : 0;
+}
+
 /// A tensor's entry in the header, checked as far as that goes without the others.
 struct entry {
-  std::string name;
+  std::string name, dtype;
   std::vector<std::int64_t> shape;
   std::size_t begin = 0, end = 0;
 };
@@ -30,13 +38,13 @@ expected<entry> read_entry(std::string_view name, const json::value& from) {
   if (!fields) return bad("its entry is a " + std::string(json::type_name(from)) + ", expected an object");
   const auto dtype = json::string_at(*fields, "dtype");
   if (!dtype) return bad(dtype.error().message);
-  if (*dtype != "F32") return bad("dtype " + *dtype + ", expected F32");
+  if (element_size(*dtype) == 0) return bad("dtype " + *dtype + " is not known");
   const auto shape = json::array_at(*fields, "shape");
   const auto offsets = json::array_at(*fields, "data_offsets");
   if (!shape) return bad(shape.error().message);
   if (!offsets) return bad(offsets.error().message);
-  entry out{.name = std::string(name)};
-  std::int64_t bytes = sizeof(float);
+  entry out{.name = std::string(name), .dtype = *dtype};
+  std::int64_t bytes = element_size(*dtype);
   for (auto& side : **shape) {
     const auto* n = side.if_int64();
     if (!n || *n < 0 || (*n > 0 && bytes > std::numeric_limits<std::int64_t>::max() / *n))
@@ -85,8 +93,7 @@ std::string format_safetensors(const std::map<std::string, host_tensor>& tensors
   return out;
 }
 
-expected<std::map<std::string, host_tensor>> parse_safetensors(std::string_view bytes,
-                                                               const std::string& name) {
+expected<std::vector<tensor_place>> list_safetensors(std::string_view bytes, const std::string& name) {
   const auto bad = [&](const std::string& why) { return fail(errc::corrupt, name + ": " + why); };
   if (bytes.size() < length_bytes)
     return bad("has " + std::to_string(bytes.size()) + " bytes, too few for a header");
@@ -123,12 +130,27 @@ expected<std::map<std::string, host_tensor>> parse_safetensors(std::string_view 
     return bad("has " + std::to_string(data.size()) + " bytes of data, its header names " +
                std::to_string(at));
 
+  std::vector<tensor_place> out;
+  for (auto& e : entries)
+    out.push_back(
+        {std::move(e.name), std::move(e.dtype), std::move(e.shape), data.substr(e.begin, e.end - e.begin)});
+  return out;
+}
+
+expected<std::map<std::string, host_tensor>> parse_safetensors(std::string_view bytes,
+                                                               const std::string& name) {
+  const auto places = list_safetensors(bytes, name);
+  if (!places) return fail(places.error());
+  for (auto& place : *places)
+    if (place.dtype != "F32")
+      return fail(errc::corrupt,
+                  name + ": tensor \"" + place.name + "\": dtype " + place.dtype + ", expected F32");
   std::map<std::string, host_tensor> out;
-  for (auto& e : entries) {
-    auto& tensor = out[e.name];
-    tensor.shape = std::move(e.shape);
-    tensor.data.resize((e.end - e.begin) / sizeof(float));
-    if (e.end > e.begin) std::memcpy(tensor.data.data(), data.data() + e.begin, e.end - e.begin);
+  for (auto& place : *places) {
+    auto& tensor = out[place.name];
+    tensor.shape = place.shape;
+    tensor.data.resize(place.data.size() / sizeof(float));
+    if (!place.data.empty()) std::memcpy(tensor.data.data(), place.data.data(), place.data.size());
   }
   return out;
 }

@@ -9,8 +9,8 @@ namespace troupe {
 
 namespace {
 
-std::string layer_name(int layer, std::string_view part) {
-  return "model.layers." + std::to_string(layer) + "." + std::string(part) + ".weight";
+std::string layer_name(int layer, std::string_view part, std::string_view kind = "weight") {
+  return "model.layers." + std::to_string(layer) + "." + std::string(part) + "." + std::string(kind);
 }
 
 /// A square matrix, row-major, in double: products of these are rounded to float32 once, at the end.
@@ -98,6 +98,14 @@ std::map<std::string, std::vector<std::int64_t>> expected_shapes(const model_con
     out[layer_name(i, "self_attn.k_proj")] = {kv, d};
     out[layer_name(i, "self_attn.v_proj")] = {kv, d};
     out[layer_name(i, "self_attn.o_proj")] = {d, q};
+    if (c.qkv_bias) {
+      out[layer_name(i, "self_attn.q_proj", "bias")] = {q};
+      out[layer_name(i, "self_attn.k_proj", "bias")] = {kv};
+      out[layer_name(i, "self_attn.v_proj", "bias")] = {kv};
+    }
+    if (c.output_bias) out[layer_name(i, "self_attn.o_proj", "bias")] = {d};
+    if (c.qk_norm)
+      for (auto part : {"self_attn.q_norm", "self_attn.k_norm"}) out[layer_name(i, part)] = {c.head_dim};
     out[layer_name(i, "post_attention_layernorm")] = {d};
     out[layer_name(i, "mlp.gate_proj")] = {f, d};
     out[layer_name(i, "mlp.up_proj")] = {f, d};
@@ -110,7 +118,8 @@ model_weights initial_weights(const model_config& c, std::uint64_t seed) {
   model_weights out{.config = c, .tensors = {}};
   for (auto& [name, shape] : expected_shapes(c)) {
     const auto count = std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
-    out.tensors[name] = {shape, std::vector<float>(static_cast<std::size_t>(count), 1.0f)}; // norms stay at 1
+    const float start = name.ends_with(".bias") ? 0.0f : 1.0f; // biases stay at 0, norms at 1
+    out.tensors[name] = {shape, std::vector<float>(static_cast<std::size_t>(count), start)};
   }
   initialiser make(out, seed);
   const double residual = 0.04 / std::sqrt(2.0 * c.num_hidden_layers);

@@ -23,9 +23,13 @@ model_config tiny() {
 /// Fresh weights, made larger so that the distributions are far from uniform.
 weights_ptr lively(const model_config& config, std::uint64_t seed) {
   auto w = initial_weights(config, seed);
+  random_stream random(seed);
   for (auto& [name, tensor] : w.tensors)
-    if (name.find("norm") == name.npos)
-      for (float& x : tensor.data) x *= 3;
+    for (float& x : tensor.data)
+      if (name.ends_with(".bias") || name.find("q_norm") != name.npos || name.find("k_norm") != name.npos)
+        x += static_cast<float>(0.3 * random.normal());
+      else if (name.find("norm") == name.npos)
+        x *= 3;
   return std::make_shared<const model_weights>(std::move(w));
 }
 
@@ -65,10 +69,32 @@ generate_request ask(std::uint64_t id, std::vector<token> context, int n) {
   return {.sequence = id, .context = std::move(context), .max_new_tokens = n, .seed = 42};
 }
 
+/// One small model of each family, with everything that families differ by.
+std::vector<model_config> families() {
+  auto plain = tiny();
+  plain.previous_token_map = false;
+  std::vector<model_config> out(6, plain);
+  out[0].scaling = {.type = rope_scaling::kind::llama3, .factor = 8, .original_max_position_embeddings = 64};
+  out[1].family = model_family::qwen2, out[1].qkv_bias = true;
+  out[1].scaling = {.type = rope_scaling::kind::yarn,
+                    .factor = 4,
+                    .original_max_position_embeddings = 40,
+                    .attention_factor = 1.14};
+  out[2].family = model_family::qwen3, out[2].qk_norm = true, out[2].head_dim = 20,
+  out[2].tie_word_embeddings = false;
+  out[3].family = model_family::mistral, out[3].sliding_window = 19;
+  out[4].scaling = {.type = rope_scaling::kind::linear, .factor = 2.5};
+  out[4].qkv_bias = out[4].output_bias = true;
+  out[5].family = model_family::qwen3, out[5].qk_norm = out[5].qkv_bias = true;
+  out[5].sliding_window = 32, out[5].first_window_layer = 1;
+  return out;
+}
+
 TEST(TheEngine, AgreesWithAPlainDoublePrecisionModel) {
-  for (auto config :
-       {tiny(),
-        model_config{.vocab_size = 300, .max_position_embeddings = 200, .tie_word_embeddings = false}}) {
+  auto configs = families();
+  configs.push_back(tiny());
+  configs.push_back({.vocab_size = 300, .max_position_embeddings = 200, .tie_word_embeddings = false});
+  for (auto config : configs) {
     const auto weights = lively(config, 11);
     const reference_model reference(*weights);
     const auto engine = engine_with(weights);
@@ -115,6 +141,18 @@ std::vector<generate_request> mixed_requests() {
     out.push_back(std::move(request));
   }
   return out;
+}
+
+TEST(TheEngine, GeneratesTheSameBitsForEveryFamilyWhateverElseIsInTheBatch) { // ENG-1
+  for (auto& config : families()) {
+    const auto weights = lively(config, 4);
+    const auto requests = mixed_requests();
+    const auto wanted = alone(weights, requests);
+    const auto engine = engine_with(weights, {.prefill_chunk = 5});
+    for (auto& request : requests) ASSERT_TRUE(engine->submit(request));
+    const auto got = run_all(*engine);
+    for (std::size_t i = 0; i < requests.size(); ++i) expect_same(got.at(requests[i].sequence), wanted[i]);
+  }
 }
 
 TEST(TheEngine, GeneratesTheSameBitsWhateverElseIsInTheBatch) { // ENG-1

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gpu/rope.hpp"
 #include "gpu/tokenizer.hpp"
 #include "gpu/weights.hpp"
 #include <cmath>
@@ -20,7 +21,7 @@ public:
     for (std::size_t t = 0; t < tokens.size(); ++t) x.push_back(input(tokens, t));
     for (int layer = 0; layer < c_.num_hidden_layers; ++layer) {
       const auto name = "model.layers." + std::to_string(layer) + ".";
-      attention(name, x);
+      attention(name, x, layer >= c_.first_window_layer ? c_.sliding_window : 0);
       for (auto& row : x) {
         const auto h = norm(name + "post_attention_layernorm.weight", row);
         auto gate = linear(name + "mlp.gate_proj.weight", h);
@@ -68,6 +69,10 @@ private:
     vector y(static_cast<std::size_t>(w.shape[0]));
     for (std::size_t o = 0; o < y.size(); ++o)
       for (std::size_t i = 0; i < x.size(); ++i) y[o] += double{w.data[o * x.size() + i]} * x[i];
+    auto bias_name = name;
+    bias_name.replace(bias_name.size() - 6, 6, "bias"); // instead of "weight"
+    if (const auto bias = w_.tensors.find(bias_name); bias != w_.tensors.end())
+      for (std::size_t o = 0; o < y.size(); ++o) y[o] += bias->second.data[o];
     return y;
   }
 
@@ -80,25 +85,38 @@ private:
     return y;
   }
 
+  void norm_heads(const std::string& name, vector& heads) const {
+    if (!c_.qk_norm) return;
+    const auto width = static_cast<std::ptrdiff_t>(c_.head_dim);
+    for (auto at = heads.begin(); at != heads.end(); at += width) {
+      const auto one = norm(name, vector(at, at + width));
+      std::copy(one.begin(), one.end(), at);
+    }
+  }
+
   void turn(vector& heads, std::size_t position) const {
     const int half = c_.head_dim / 2;
+    const auto rope = rope_frequencies_of(c_);
     for (std::size_t first = 0; first < heads.size(); first += static_cast<std::size_t>(c_.head_dim))
       for (int i = 0; i < half; ++i) {
-        const double angle = static_cast<double>(position) * std::pow(c_.rope_theta, -2.0 * i / c_.head_dim);
+        const double angle = static_cast<double>(position) * rope.per_pair[static_cast<std::size_t>(i)];
+        const double cosine = rope.scale * std::cos(angle), sine = rope.scale * std::sin(angle);
         double &a = heads[first + i], &b = heads[first + i + half];
-        const double turned = a * std::cos(angle) - b * std::sin(angle);
-        b = b * std::cos(angle) + a * std::sin(angle);
+        const double turned = a * cosine - b * sine;
+        b = b * cosine + a * sine;
         a = turned;
       }
   }
 
-  void attention(const std::string& name, std::vector<vector>& x) const {
+  void attention(const std::string& name, std::vector<vector>& x, int window) const {
     std::vector<vector> q, k, v;
     for (std::size_t t = 0; t < x.size(); ++t) {
       const auto h = norm(name + "input_layernorm.weight", x[t]);
       q.push_back(linear(name + "self_attn.q_proj.weight", h));
       k.push_back(linear(name + "self_attn.k_proj.weight", h));
       v.push_back(linear(name + "self_attn.v_proj.weight", h));
+      norm_heads(name + "self_attn.q_norm.weight", q.back());
+      norm_heads(name + "self_attn.k_norm.weight", k.back());
       turn(q.back(), t);
       turn(k.back(), t);
     }
@@ -109,14 +127,16 @@ private:
         const int own = head * c_.head_dim, shared = head / group * c_.head_dim;
         vector weights;
         double sum = 0;
-        for (std::size_t s = 0; s <= t; ++s) {
+        const auto size = static_cast<std::size_t>(window);
+        const std::size_t first = size > 0 && t + 1 > size ? t + 1 - size : 0;
+        for (std::size_t s = first; s <= t; ++s) {
           double dot = 0;
           for (int i = 0; i < c_.head_dim; ++i) dot += q[t][own + i] * k[s][shared + i];
           weights.push_back(std::exp(dot / std::sqrt(c_.head_dim)));
           sum += weights.back();
         }
-        for (std::size_t s = 0; s <= t; ++s)
-          for (int i = 0; i < c_.head_dim; ++i) mixed[own + i] += weights[s] / sum * v[s][shared + i];
+        for (std::size_t s = first; s <= t; ++s)
+          for (int i = 0; i < c_.head_dim; ++i) mixed[own + i] += weights[s - first] / sum * v[s][shared + i];
       }
       add(x[t], linear(name + "self_attn.o_proj.weight", mixed));
     }
