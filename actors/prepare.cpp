@@ -6,6 +6,7 @@
 #include "tools/search_tools.hpp"
 
 #include <algorithm>
+#include <sstream>
 
 namespace troupe {
 
@@ -135,15 +136,22 @@ std::vector<call_schema> schemas_of(const tool_set& tools) {
   return out;
 }
 
+/// The sections of a config that the warm-up depends on, as text: a new key elsewhere leaves the cache as it is.
+std::string warmup_inputs(const run_config& config) {
+  std::istringstream lines(dump_yaml(config));
+  std::string out;
+  bool wanted = false;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty() && line[0] != ' ')
+      wanted = line.starts_with("seed:") || line == "data:" || line == "model:" || line == "warmup:";
+    if (wanted) out += line + '\n';
+  }
+  return out + std::to_string(config.learner.threads) + ' ' +
+         std::to_string(config.learner.max_tokens_per_pass);
+}
+
 fs::path warmup_cache_file(const run_config& config, const run_paths& paths, const fs::path& tokenizer_file) {
-  run_config relevant;
-  relevant.seed = config.seed;
-  relevant.data = config.data;
-  relevant.model = config.model;
-  relevant.warmup = config.warmup;
-  relevant.learner.threads = config.learner.threads;
-  relevant.learner.max_tokens_per_pass = config.learner.max_tokens_per_pass;
-  auto inputs = dump_yaml(relevant) + sha256_file(tokenizer_file).value_or("") + "format " +
+  auto inputs = warmup_inputs(config) + sha256_file(tokenizer_file).value_or("") + "format " +
                 std::to_string(warmup_format);
   return paths.cache / "warmup" / (sha256(inputs).substr(0, 24) + ".safetensors");
 }
