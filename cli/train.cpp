@@ -63,11 +63,7 @@ expected<opened> open_folder(const train_arguments& arguments) {
   } else {
     folder = free_folder(*config);
   }
-  std::error_code made;
-  fs::create_directories(folder.path, made);
-  if (made)
-    return fail(made == std::errc::no_space_on_device ? errc::disk_full : errc::io,
-                "cannot create " + folder.path.string() + ": " + made.message());
+  if (auto made = make_folders(folder.path); !made) return fail(made.error());
   auto lock = run_lock::take(folder.path);
   if (!lock) return fail(lock.error());
   config->run.name = folder.path.filename().string();

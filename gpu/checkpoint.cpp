@@ -150,11 +150,7 @@ expected<fs::path> save_checkpoint(const fs::path& folder, const checkpoint& wha
   const auto name = std::string(prefix) + std::to_string(what.step);
   auto target = folder / name, made = folder / (std::string(unfinished) + name);
   if (auto removed = remove_folder(made); !removed) return fail(removed.error());
-  std::error_code code;
-  fs::create_directories(made, code);
-  if (code)
-    return fail(code == std::errc::no_space_on_device ? errc::disk_full : errc::io,
-                "cannot create " + made.string() + ": " + code.message());
+  if (auto there = make_folders(made); !there) return fail(there.error());
   json::object files;
   auto written = add_file(made, config_file, json::dump(to_json(what.weights.config)), files);
   if (written) written = add_file(made, model_file, format_safetensors(what.weights.tensors), files);
@@ -171,7 +167,8 @@ expected<fs::path> save_checkpoint(const fs::path& folder, const checkpoint& wha
   }
   if (written) written = publish(made, target);
   if (!written) {
-    fs::remove_all(made, code);
+    std::error_code ignored;
+    fs::remove_all(made, ignored);
     return fail(written.error());
   }
   return target;

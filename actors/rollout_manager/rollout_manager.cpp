@@ -3,6 +3,8 @@
 #include "actors/ledger.hpp"
 #include "actors/rollout/rollout_actor.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 behavior rollout_manager::make_behavior() {
@@ -66,7 +68,7 @@ void rollout_manager::recover() {
         version_ = std::max({version_, book.steps, ctx_->board->current().version});
         for (auto group : book.open_groups) { // an earlier life may have died before it could tell
           tell(self_, ctx_->names->find(names::replay), group_admitted{group, book.group_versions.at(group)});
-          enqueue(group);
+          enqueue(group, book.group_versions.at(group));
         }
         ready_ = true;
         admit();
@@ -117,7 +119,7 @@ void rollout_manager::admit() {
         admitted_ = std::max(admitted_, last);
         for (auto group = first; group < last; ++group) {
           tell(self_, ctx_->names->find(names::replay), group_admitted{group, version});
-          enqueue(group);
+          enqueue(group, version);
         }
         fill_slots();
         admit();
@@ -125,22 +127,27 @@ void rollout_manager::admit() {
       [](const error& why) { give_up("committing an admission", why); });
 }
 
-void rollout_manager::enqueue(std::uint64_t group) {
+void rollout_manager::enqueue(std::uint64_t group, std::uint64_t version) {
   for (std::uint32_t attempt = 0; attempt < static_cast<std::uint32_t>(ctx_->config.rl.group_size);
        ++attempt) {
     const rollout_key key{purpose::train, group, attempt};
-    if (known_.insert(key).second) waiting_.push_back(key);
+    if (known_.emplace(key, version).second) waiting_.push_back(key);
   }
 }
 
 void rollout_manager::fill_slots() {
+  const auto weights = ctx_->board->current().version;
   while (ready_ && *ctx_->admission &&
          running_.size() < static_cast<std::size_t>(ctx_->config.rollout.max_concurrent)) {
-    if (waiting_.empty() && !admitting_ && !parked_.empty())
+    const auto next = std::find_if(waiting_.begin(), waiting_.end(), // MAN-5
+                                   [&](const rollout_key& key) { return known_.at(key) <= weights; });
+    if (next == waiting_.end()) {
+      if (admitting_ || parked_.empty()) return;
       readmit_oldest(); // MAN-4: rather than an idle slot
-    if (waiting_.empty()) return;
-    const auto key = waiting_.front();
-    waiting_.pop_front();
+      continue;
+    }
+    const auto key = *next;
+    waiting_.erase(next);
     running_.insert(key);
     rollout_job job{key, ctx_->train_task(key.group), {}, names::replay};
     job.sampling.temperature = ctx_->config.rollout.temperature;

@@ -2,6 +2,7 @@
 
 #include "actors/ask_named.hpp"
 #include <deque>
+#include <map>
 #include <set>
 
 namespace troupe {
@@ -29,6 +30,8 @@ namespace troupe {
 ///   MAN-4  A group with a parked rollout is outside of the window of MAN-2: up to rollout.max_parked_groups others are admitted in
 ///          its place, and no batch waits for it. It enters the window again like a new group, at the version of that moment,
 ///          before any new group and as soon as a version has room; or earlier, if a slot would stay idle.
+///   MAN-5  A rollout starts, and goes on after a resume, with weights no older than those its group was admitted with. So a run
+///          that went back to an older checkpoint takes the same way again: what had been admitted later waits for its version.
 class rollout_manager {
 public:
   static constexpr const char* name = "rollout_manager";
@@ -39,7 +42,7 @@ private:
   void recover();
   void admit();
   void fill_slots();
-  void enqueue(std::uint64_t group);
+  void enqueue(std::uint64_t group, std::uint64_t version);
   void readmit_into_room();
   void readmit_oldest();
   void park_running(bool soon);
@@ -50,7 +53,7 @@ private:
   context_ptr ctx_;
   std::uint64_t admitted_ = 0, retired_ = 0, version_ = 0;
   std::deque<rollout_key> waiting_;
-  std::set<rollout_key> known_; ///< waiting or running
+  std::map<rollout_key, std::uint64_t> known_; ///< waiting or running, and the version at their admission
   std::set<rollout_key> running_;
   std::map<std::uint64_t, std::set<rollout_key>> parked_; ///< by group
   bool ready_ = false, admitting_ = false;

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace troupe {
@@ -46,6 +47,14 @@ expected<void> sync_folder(const std::filesystem::path& folder) {
   if (dir.fd < 0) return fail(system_error("cannot open folder", folder));
   if (::fsync(dir.fd) != 0) return fail(system_error("cannot sync folder", folder));
   return {};
+}
+
+expected<void> make_folders(const std::filesystem::path& folder) {
+  if (folder.empty() || std::filesystem::is_directory(folder)) return {};
+  if (auto above = make_folders(folder.parent_path()); !above) return above;
+  if (::mkdir(folder.c_str(), 0777) != 0 && (errno != EEXIST || !std::filesystem::is_directory(folder)))
+    return fail(system_error("cannot create folder", folder));
+  return sync_folder(folder.parent_path());
 }
 
 expected<void> write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {

@@ -14,6 +14,9 @@ expected<std::string> read_file(const std::filesystem::path& path, std::size_t l
 /// new one, never a part. Errors: disk_full, io; the old file is then untouched.
 expected<void> write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
+/// Makes a folder and those above it, so that they survive a power cut. One that is there already is fine. Errors: disk_full, io.
+expected<void> make_folders(const std::filesystem::path& folder);
+
 /// Makes a finished rename or creation in `folder` survive a power cut.
 expected<void> sync_folder(const std::filesystem::path& folder);
 

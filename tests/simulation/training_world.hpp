@@ -17,6 +17,7 @@ public:
     double latency = 0, tail = 10;
     double kill_chance = 0;
     double time_budget = 600;
+    std::function<void(run_context&)> change; ///< a last word on the context, before the first actor
   };
 
   training_world(std::uint64_t seed, const options& wanted) : sim(seed), opts(wanted) {
@@ -86,6 +87,7 @@ public:
     run->on_record = [this](const json::object& r) {
       if (r.at("kind") == "step") steps.push_back(r);
     };
+    if (wanted.change) wanted.change(*run);
     ctx = run;
     auto tree = tree_options(ctx);
     tree.intensity = 100000; // here many deaths are the point; escalation has its own tests

@@ -82,6 +82,16 @@ TEST(AnAtomicWrite, LeavesTheOldFileAtTheFileSizeLimit) { // promise 10
   EXPECT_EQ(entries(folder.path), 1u);
 }
 
+TEST(AFolder, IsMadeWithThoseAboveIt) {
+  test_folder folder;
+  EXPECT_TRUE(make_folders(folder.path / "a" / "b"));
+  EXPECT_TRUE(make_folders(folder.path / "a" / "b")) << "it is there already";
+  EXPECT_TRUE(std::filesystem::is_directory(folder.path / "a" / "b"));
+  ASSERT_TRUE(write_file_atomically(folder.path / "file", "x"));
+  EXPECT_FALSE(make_folders(folder.path / "file"));
+  EXPECT_FALSE(make_folders(folder.path / "file" / "below"));
+}
+
 TEST(AnAtomicWrite, ShowsTheOldFileOrTheNewOneToAReaderAndToAKill) { // promise 5
   test_folder folder;
   const auto file = folder.path / "x";
