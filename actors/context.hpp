@@ -69,6 +69,8 @@ struct run_context {
   std::shared_ptr<std::atomic<std::int64_t>> disk_full_said = std::make_shared<std::atomic<std::int64_t>>(0);
   /// The control server's port, once it listens.
   std::shared_ptr<std::atomic<std::uint16_t>> control_port = std::make_shared<std::atomic<std::uint16_t>>(0);
+  /// What goes wrong on purpose; null unless faults.enabled.
+  fault_plan_ptr faults;
   const clock* time = nullptr;
   thread_policy threads;
   /// Every metric record as it happens: the live view.
@@ -90,7 +92,7 @@ namespace names {
 inline const std::string store = "store", engine = "engine", judge = "judge", tools = "tools",
                          rollouts = "rollouts", manager = "manager", replay = "replay", learner = "learner",
                          evaluator = "evaluator", recorder = "recorder", experiment = "experiment",
-                         control = "control";
+                         control = "control", faults = "faults", health = "health";
 }
 
 } // namespace troupe

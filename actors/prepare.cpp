@@ -1,5 +1,6 @@
 #include "actors/prepare.hpp"
 
+#include "actors/fault_injector/fault_points.hpp"
 #include "gym/world.hpp"
 #include "runtime/base/file.hpp"
 #include "runtime/base/hash.hpp"
@@ -268,6 +269,14 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
       return source->batch(last +
                            static_cast<std::int64_t>(step)); // demonstrations that the warm-up has not seen
     };
+  }
+  if (config.faults.enabled) {
+    auto plan = make_fault_plan(config, static_cast<std::uint64_t>(config.seed));
+    if (!plan) return fail(plan.error());
+    (*plan)->on_strike = [names = ctx->names, time = ctx->time](const fault_strike& strike) {
+      tell(names->find(names::faults), fault_struck{strike, time->now()});
+    };
+    ctx->faults = *plan;
   }
   ctx->parts = real_parts(config, ctx->folder, warmup_cache_file(config, paths, tokenizer_file),
                           config.model_shape(ctx->rules.words->vocab_size()));

@@ -1,5 +1,9 @@
 #include "actors/run_config.hpp"
 
+#include "actors/fault_injector/fault_points.hpp"
+
+#include <limits>
+
 namespace troupe {
 
 void run_config::visit(config_visitor& v) {
@@ -193,6 +197,22 @@ void run_config::visit(config_visitor& v) {
   v.key("telemetry.trace", telemetry.trace,
         "Write trace.json, what each rollout, the engine and the learner did when, for ui.perfetto.dev.");
 
+  v.section("faults", "What goes wrong on purpose (docs/faults.md).");
+  v.key("faults.enabled", faults.enabled, "Allow injected faults: by faults.plan, by REST.");
+  v.key("faults.seed", faults.seed, {0, std::numeric_limits<std::int64_t>::max()}, "",
+        "Chooses victims and times; 0: from the run's seed.");
+  v.key("faults.plan", faults.plan,
+        "Rules, each a text such as \"kill any every=2s\" or \"throw rollout at=tool_result share=0.01\".");
+
+  v.section("health", "Who takes no message for too long is given a new life.");
+  v.key("health.enabled", health.enabled, "Watch the actors.");
+  v.key("health.patience", health.patience, {0.05, 3600}, "s",
+        "For every actor without a key of its own here.");
+  v.key("health.store_patience", health.store_patience, {0.05, 3600}, "s",
+        "For the store: longer than the disk's slowest fsync.");
+  v.key("health.learner_patience", health.learner_patience, {0.05, 86'400}, "s",
+        "For the learner: longer than its longest step.");
+
   v.section("control", "The REST control actor.");
   v.key("control.enabled", control.enabled, "Serve it.");
   v.key("control.address", control.address, "Address to listen on.");
@@ -220,6 +240,10 @@ expected<void> run_config::check() const {
   if (engine.kv_tokens < model.context)
     return wrong("engine.kv_tokens is " + std::to_string(engine.kv_tokens) +
                  ", expected at least model.context (" + std::to_string(model.context) + ")");
+  if (!faults.plan.empty() && !faults.enabled)
+    return wrong("faults.plan has " + std::to_string(faults.plan.size()) +
+                 " rules, but this run does not allow faults: expected faults.enabled=true");
+  if (auto plan = make_fault_plan(*this, 0); !plan) return wrong("faults.plan: " + plan.error().message);
   const double shares =
       warmup.good + warmup.useless + warmup.lazy + warmup.guess + warmup.wrong_field + warmup.malformed;
   if (warmup.enabled && shares <= 0)

@@ -97,6 +97,17 @@ struct run_config {
     bool trace = false;
   } telemetry;
 
+  struct faults_section {
+    bool enabled = false;
+    std::int64_t seed = 0;
+    std::vector<std::string> plan;
+  } faults;
+
+  struct health_section {
+    bool enabled = true;
+    double patience = 1, store_patience = 10, learner_patience = 300;
+  } health;
+
   struct control_section {
     bool enabled = true;
     std::string address = "127.0.0.1";

@@ -4,11 +4,13 @@
 #include "actors/engine/engine_actor.hpp"
 #include "actors/evaluator/evaluator_actor.hpp"
 #include "actors/experiment/experiment_actor.hpp"
+#include "actors/fault_injector/fault_injector.hpp"
 #include "actors/judge/judge_actor.hpp"
 #include "actors/learner/learner_actor.hpp"
 #include "actors/recorder/recorder_actor.hpp"
 #include "actors/replay_buffer/replay_buffer.hpp"
 #include "actors/rollout_manager/rollout_manager.hpp"
+#include "runtime/health.hpp"
 #include "runtime/log.hpp"
 
 namespace troupe {
@@ -46,6 +48,8 @@ std::function<void(const supervision_event&)> observer(const context_ptr& ctx) {
           tell(run->names->find(name), rollouts_lost{});
     }
     log_supervision(event);
+    if (run->faults && (event.kind == supervision_kind::ended || event.kind == supervision_kind::restarted))
+      tell(run->names->find(names::faults), life_news{event.kind, event.child, run->time->now()});
     if (event.kind != supervision_kind::quarantined) return;
     if (auto key = parse_rollout_stream(event.child)) {
       const rollout_failed news{*key, {errc::exhausted, "quarantined: " + to_string(event.reason)}};
@@ -71,6 +75,24 @@ supervisor_options options(const context_ptr& ctx, std::string name, int intensi
 supervisor_options tree_options(const context_ptr& ctx) { return options(ctx, "experiment-tree", 30); }
 
 namespace {
+
+health_options health_of(const context_ptr& ctx) {
+  health_options out;
+  out.names = ctx->names;
+  out.time = ctx->time;
+  auto span = [](double s) { return std::chrono::duration_cast<duration>(std::chrono::duration<double>(s)); };
+  const auto& health = ctx->config.health;
+  out.patience = [usual = span(health.patience), store = span(health.store_patience),
+                  learner = span(health.learner_patience)](const std::string& name) {
+    if (name.starts_with("tool/")) return duration(0); // the rollout's deadline watches it
+    return name == names::store ? store : name == names::learner ? learner : usual;
+  };
+  out.on_silent = [](const std::string& name, duration patience) {
+    log_event("silent_actor_killed", {{"actor", name}, {"patience_s", seconds(patience)}},
+              log_level::warning);
+  };
+  return out;
+}
 
 class children {
 public:
@@ -122,6 +144,9 @@ std::vector<child_spec> tree_children(const context_ptr& ctx) {
   out.add_actor<evaluator_actor>(names::evaluator);
   out.add_actor<experiment_actor>(names::experiment);
   if (ctx->config.control.enabled) out.add_actor<control_actor>(names::control);
+  if (ctx->config.health.enabled)
+    out.add(names::health, [ctx](self_ptr s) { return spawn_state<health_actor>(*s, health_of(ctx)); });
+  if (ctx->faults) out.add_actor<fault_injector>(names::faults);
   return out.take();
 }
 

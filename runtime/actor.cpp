@@ -1,5 +1,7 @@
 #include "runtime/actor.hpp"
 
+#include "runtime/message_types.hpp"
+
 #include <pthread.h>
 
 #include <map>
@@ -67,6 +69,7 @@ std::vector<std::pair<std::string, std::int64_t>> living_actors() {
 
 namespace {
 using deadlines_atom = caf::atom_constant<caf::atom("deadlines")>;
+using end_of_stall_atom = caf::atom_constant<caf::atom("stall_end")>;
 } // namespace
 
 void base_actor::watch_deadline(caf::message_id response, duration deadline) {
@@ -89,10 +92,9 @@ void base_actor::arm_timer(std::chrono::steady_clock::time_point now) {
   delayed_send(this, std::chrono::ceil<std::chrono::milliseconds>(due - now), deadlines_atom::value);
 }
 
-bool base_actor::check_deadlines(const caf::message_view& content) {
-  if (!content.content().match_elements<deadlines_atom>()) return false;
+void base_actor::check_deadlines() {
   const auto now = clock().now();
-  if (now < timer_due_) return true; // an earlier timer has done this one's work
+  if (now < timer_due_) return; // an earlier timer has done this one's work
   timer_due_ = std::chrono::steady_clock::time_point::max();
   std::erase_if(requests_, [&](const open_request& r) {
     if (multiplexed_responses_.find(r.response) == multiplexed_responses_.end()) return true; // answered
@@ -102,7 +104,31 @@ bool base_actor::check_deadlines(const caf::message_view& content) {
   });
   timer_step_ *= 2;
   if (!requests_.empty()) arm_timer(now);
-  return true;
+}
+
+std::optional<caf::result<caf::message>> base_actor::own_message(const caf::message_view& what) {
+  const auto& content = what.content();
+  if (content.match_elements<deadlines_atom>()) {
+    check_deadlines();
+    return caf::make_message();
+  }
+  if (stalled_) return caf::result<caf::message>(caf::skip());
+  if (content.match_elements<sign_of_life>()) return caf::make_message(troupe::done{});
+  if (content.match_elements<inject_throw>()) throw std::runtime_error(content.get_as<inject_throw>(0).why);
+  if (content.match_elements<inject_stall>()) {
+    stall(content.get_as<inject_stall>(0).length);
+    return caf::make_message();
+  }
+  return std::nullopt;
+}
+
+void base_actor::stall(duration length) {
+  stalled_ = true;
+  become(caf::keep_behavior, [this](end_of_stall_atom) {
+    stalled_ = false;
+    unbecome();
+  });
+  if (length > duration(0)) delayed_send(this, to_timeout(length), end_of_stall_atom::value);
 }
 
 void thread_policy::name_own(const char* name) const {

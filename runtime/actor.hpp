@@ -78,10 +78,14 @@ public:
   void watch_deadline(caf::message_id response, duration deadline);
 
 protected:
-  /// The timer's message; true if `content` was one.
-  bool check_deadlines(const caf::message_view& content);
+  /// What the State's behavior does not know: the deadlines' timer, a question for a sign of life, an injected fault. Nothing, if
+  /// it is none of these.
+  std::optional<caf::result<caf::message>> own_message(const caf::message_view& what);
 
 private:
+  void check_deadlines();
+  void stall(duration length);
+  bool stalled_ = false;
   struct open_request {
     std::chrono::steady_clock::time_point due;
     caf::message_id response;
@@ -90,6 +94,17 @@ private:
   std::vector<open_request> requests_;
   std::chrono::steady_clock::time_point timer_due_ = std::chrono::steady_clock::time_point::max();
   duration timer_step_{};
+};
+
+/// Every actor answers this, behind what its mailbox holds: a sign that it takes messages. -> done
+struct sign_of_life {};
+/// Ends the actor by an exception in its handler, or keeps it from taking messages for `stall` (zero: for ever). Answers to its own
+/// requests still reach it.
+struct inject_throw {
+  std::string why;
+};
+struct inject_stall {
+  duration length{0};
 };
 
 /// Runs `State`: a class with `State(self_ptr, Args...)`, `behavior make_behavior()` and `static constexpr
@@ -102,7 +117,7 @@ public:
   explicit state_actor(caf::actor_config& cfg, Args... args) : base_actor(cfg), args_(std::move(args)...) {
     ++living<State>().now;
     set_default_handler([this](caf::scheduled_actor*, caf::message_view& what) -> caf::result<caf::message> {
-      if (check_deadlines(what)) return caf::make_message();
+      if (auto answer = own_message(what)) return std::move(*answer);
       ++stats().unexpected;
       return caf::sec::unexpected_message;
     });

@@ -27,6 +27,14 @@ public:
     auto found = entries_.find(name);
     if (found != entries_.end() && found->second == who) entries_.erase(found);
   }
+  /// All names that somebody holds now, in order.
+  std::vector<std::string> names() const {
+    std::scoped_lock lock(mutex_);
+    std::vector<std::string> out;
+    out.reserve(entries_.size());
+    for (const auto& [name, who] : entries_) out.push_back(name);
+    return out;
+  }
   void clear() {
     std::map<std::string, actor_ref> dropped; // handles are released outside the lock
     std::scoped_lock lock(mutex_);

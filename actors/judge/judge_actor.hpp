@@ -1,6 +1,9 @@
 #pragma once
 
 #include "actors/ask_named.hpp"
+#include "actors/fault_injector/fault_points.hpp"
+
+#include <cmath>
 
 namespace troupe {
 
@@ -16,7 +19,15 @@ public:
   judge_actor(self_ptr, context_ptr ctx) : ctx_(std::move(ctx)) {}
   behavior make_behavior() {
     return {
-        [this](const judge_request& ask) {
+        [this](const judge_request& ask) -> result<verdict> {
+          if (const auto change = fault_in_answer(*ctx_, "judge", "verdict", names::judge)) {
+            if (change->what == fault_kind::garbage) {
+              verdict nonsense;
+              nonsense.reward = std::nan("");
+              return nonsense;
+            }
+            return to_caf({errc::unavailable, "injected"}); // also slow: whoever asks tries again
+          }
           return answer(judge_answer(*ask.finished, ctx_->config.reward_shape()));
         },
     };

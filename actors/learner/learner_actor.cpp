@@ -1,5 +1,6 @@
 #include "actors/learner/learner_actor.hpp"
 
+#include "actors/fault_injector/fault_points.hpp"
 #include "runtime/log.hpp"
 #include "runtime/trace.hpp"
 
@@ -207,6 +208,7 @@ void learner_actor::train(const batch_ptr& what) {
         give_up("training", {errc::conflict, sample.id + " holds a token of version " +
                                                  std::to_string(sample.versions[i]) + " at version " +
                                                  std::to_string(version_)});
+  fault_point(*ctx_, "learner", "before_step", names::learner);
   const auto start = ctx_->time->now();
   const auto [gap, compared] = compare_logprobs(*what);
   learn_stats stats;
@@ -221,6 +223,7 @@ void learner_actor::train(const batch_ptr& what) {
   if (tracing())
     trace_span("learner", "train step", start, ctx_->time->now(),
                {{"step", version_}, {"samples", what->samples.size()}});
+  fault_point(*ctx_, "learner", "after_step", names::learner);
   ++version_;
   last_batch_ = what;
   json::object record = what->statistics;
@@ -287,10 +290,12 @@ std::pair<double, std::int64_t> learner_actor::compare_logprobs(const batch& wha
 }
 
 void learner_actor::commit_consumption() {
+  fault_point(*ctx_, "learner", "after_checkpoint", names::learner);
   ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60),
       append_records{{consumption_record(version_ - 1, lineage_, last_extra_["consumed"].as_object())}},
       [this](const std::vector<append_outcome>&) {
+        fault_point(*ctx_, "learner", "after_booking", names::learner);
         tell(self_, ctx_->names->find(names::replay), batch_consumed{last_batch_});
         publish([this] {
           busy_step_.reset();

@@ -1,9 +1,11 @@
 #include "actors/rollout/rollout_actor.hpp"
 
+#include "actors/fault_injector/fault_points.hpp"
 #include "actors/tool_call/tool_call_actor.hpp"
 #include "runtime/trace.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace troupe {
 
@@ -56,6 +58,10 @@ void rollout_actor::restore(const std::vector<record>& records) {
   advance();
 }
 
+void rollout_actor::fault(std::string_view point) const {
+  fault_point(*ctx_, "rollout", point, stream_of(job_.key));
+}
+
 duration rollout_actor::turn_patience() const { return to_duration(ctx_->config.rollout.turn_timeout); }
 
 bool rollout_actor::over_budget() const {
@@ -96,10 +102,12 @@ void rollout_actor::generate_turn() {
         if (tracing())
           trace_span(stream_of(job_.key), "generate", asked, ctx_->time->now(),
                      {{"tokens", turn.tokens.size()}});
+        fault("turn_sampled");
         auto record = turn_record_of(job_.key, trajectory_->next_turn(), turn);
         ask_named(
             self_, ctx_, names::store, store_patience, append_records{{std::move(record)}},
             [this, turn](const std::vector<append_outcome>&) { // ROLL-1
+              fault("turn_committed");
               trajectory_->add_turn(turn);
               observed_.clear();
               finished_turn_ = true;
@@ -171,6 +179,7 @@ void rollout_actor::check_tools() {
 void rollout_actor::take_result(const tool_finished& got) {
   if (trajectory_->next() != trajectory::need::tools || got.turn + 1 != trajectory_->next_turn()) return;
   if (got.call >= observed_.size() || observed_[got.call] || committing_[got.call]) return;
+  fault("tool_result");
   committing_[got.call] = true;
   if (tracing())
     trace_span(stream_of(job_.key), "tool", tools_asked_, ctx_->time->now(), {{"call", got.call}});
@@ -234,6 +243,9 @@ void rollout_actor::judge() {
       self_, ctx_, names::judge, turn_patience(),
       judge_request{std::make_shared<episode>(trajectory_->state())},
       [this](const verdict& given) {
+        if (!std::isfinite(given.reward))
+          return fail_rollout({errc::invalid, "the judge's reward is not a number"}); // never made up
+        fault("verdict");
         trajectory_->set_verdict(given);
         ask_named(
             self_, ctx_, names::store, store_patience, append_records{{verdict_record_of(*trajectory_)}},

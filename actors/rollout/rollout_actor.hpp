@@ -53,6 +53,7 @@ private:
   void judge();
   void finish();
   void fail_rollout(const error& why);
+  void fault(std::string_view point) const;
   duration turn_patience() const;
 
   self_ptr self_;

@@ -1,5 +1,7 @@
 #include "actors/tool_call/tool_call_actor.hpp"
 
+#include "actors/fault_injector/fault_points.hpp"
+
 #include <cmath>
 
 namespace troupe {
@@ -13,7 +15,10 @@ metric_counter tool_cpu_seconds(metrics_registry& in) {
 }
 
 behavior tool_call_actor::make_behavior() {
-  if (const auto time = latency(); time > duration(0))
+  change_ = fault_in_answer(*ctx_, "tool", "call", job_.key.text());
+  auto time = latency();
+  if (change_ && change_->what == fault_kind::slow) time += change_->length;
+  if (time > duration(0))
     send_later(self_, time, run_tool{});
   else
     self_->send(self_, run_tool{});
@@ -26,6 +31,9 @@ behavior tool_call_actor::make_behavior() {
 }
 
 observation tool_call_actor::run() const {
+  if (change_ && change_->what == fault_kind::fail) return {"the tool failed: injected", true};
+  if (change_ && change_->what == fault_kind::garbage)
+    return {std::string("\xff\xfe\x00{]garbage\x80", 13), false};
   for (const auto& candidate : ctx_->tools) {
     if (candidate->spec().name != job_.what.tool) continue;
     tool_context context;

@@ -35,6 +35,7 @@ private:
   self_ptr self_;
   context_ptr ctx_;
   tool_job job_;
+  std::optional<fault_rule> change_; ///< what a fault plan makes of this call
 };
 
 // -- what tools used so far, for metrics and benchmarks
