@@ -8,11 +8,12 @@
 #include "runtime/metrics.hpp"
 #include "runtime/supervisor.hpp"
 #include "tools/tool.hpp"
+#include <atomic>
 #include <mutex>
 
 namespace troupe {
 
-/// The weights that rollouts use now: written by the learner, read by an engine that starts (again). Thread-safe.
+/// The weights that rollouts use now: written by the learner, read by an engine that starts (again) and by the manager. Thread-safe.
 class weight_board {
 public:
   struct entry {
@@ -27,10 +28,15 @@ public:
     std::scoped_lock lock(mutex_);
     entry_ = {std::move(weights), version};
   }
+  /// The version that the engine is known to have: what is admitted now has no older token. Goes down only when the weights go
+  /// back to an older checkpoint.
+  std::uint64_t confirmed() const { return confirmed_; }
+  void confirm(std::uint64_t version) { confirmed_ = version; }
 
 private:
   mutable std::mutex mutex_;
   entry entry_;
+  std::atomic<std::uint64_t> confirmed_{0};
 };
 
 /// What a run is made of that a simulation replaces: everything that computes with tensors or touches a disk.

@@ -22,6 +22,8 @@ struct rollout_job {
 struct version_published { std::uint64_t version = 0; }; ///< learner -> manager: version+1 batches may be in flight
 /// experiment -> manager: pause, resume, drain; `park`: running rollouts stop at their next turn boundary. -> done
 struct set_admission { bool open = true, park = false; };
+/// learner -> manager, before it publishes older weights again. -> done: no rollout runs that was admitted for newer ones
+struct weights_went_back {};
 struct groups_retired { std::uint64_t count = 0; };  ///< replay -> manager: stale groups, to be replaced
 struct group_readmitted { std::uint64_t group = 0, version = 0; }; ///< manager -> replay: its parked rollouts go on
 struct recover_rollouts {};                     ///< replay -> manager: start every open group's rollouts (again)
@@ -140,6 +142,7 @@ struct tick {};                                ///< any actor to itself, periodi
 
 TROUPE_LOCAL_TYPE(troupe::rollout_job)
 TROUPE_LOCAL_TYPE(troupe::version_published)
+TROUPE_LOCAL_TYPE(troupe::weights_went_back)
 TROUPE_LOCAL_TYPE(troupe::set_admission)
 TROUPE_LOCAL_TYPE(troupe::groups_retired)
 TROUPE_LOCAL_TYPE(troupe::recover_rollouts)

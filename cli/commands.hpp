@@ -78,6 +78,15 @@ struct bench_arguments {
 };
 int bench(const bench_arguments& arguments);
 
+struct sim_arguments {
+  std::string world;
+  std::string seeds = "0..99"; ///< "A..B", both included, or one number
+  std::filesystem::path worlds = "configs/worlds";
+  int threads = 1;
+  bool list = false, trace = false, json = false;
+};
+int sim(const sim_arguments& arguments);
+
 int doctor(bool json);
 
 } // namespace troupe::cli

@@ -75,6 +75,18 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0.0, 60.0));
   verb->callback([&] { code = cli::bench(bench); });
 
+  cli::sim_arguments sim;
+  verb =
+      app.add_subcommand("sim", "Simulate whole runs with faults, by seed, in virtual time, and check them");
+  verb->add_option("world", sim.world, "A world's name (configs/worlds/NAME.yaml)");
+  verb->add_option("--seeds", sim.seeds, "A..B, both included");
+  verb->add_option("--worlds", sim.worlds, "The folder of the worlds");
+  verb->add_option("--threads", sim.threads, "Seeds that run at once")->check(CLI::Range(1, 256));
+  verb->add_flag("--list", sim.list, "Name the worlds and the checks");
+  verb->add_flag("--trace", sim.trace, "Print every message: virtual time, actor, message");
+  verb->add_flag("--json", sim.json, "Print JSON");
+  verb->callback([&] { code = cli::sim(sim); });
+
   bool json = false;
   verb = app.add_subcommand("doctor", "Check what this machine has and what is missing");
   verb->add_flag("--json", json, "Print JSON");

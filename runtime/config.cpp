@@ -1,6 +1,7 @@
 #include "runtime/config.hpp"
 
 #include "runtime/base/file.hpp"
+#include "runtime/base/nearest.hpp"
 #include "runtime/config_text.hpp"
 #include <algorithm>
 #include <charconv>
@@ -27,21 +28,6 @@ struct problem {
   int line, column;
   std::string text;
 };
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
 
 std::string_view last_part(std::string_view path) {
   const auto dot = path.rfind('.');
@@ -243,8 +229,15 @@ private:
   }
   template <class T>
   void read(const config_key& key, const found_value& value, std::vector<T>& target) {
-    if (!value.node.IsSequence()) return wrong(key, value, shown(value.node));
     std::vector<T> items;
+    if (!value.node.IsSequence()) {
+      if (!key.or_one) return wrong(key, value, shown(value.node));
+      T one{};
+      const auto before = problems_.size();
+      read(key, value, one);
+      if (problems_.size() == before) target = {one};
+      return;
+    }
     for (const auto& node : value.node) {
       found_value item{node, node.Mark().line + 1, node.Mark().column + 1, value.from_file, {}};
       if (!item.from_file) item.raw = node.IsScalar() ? node.Scalar() : "";

@@ -57,7 +57,8 @@ struct config_key {
   config_value value;
   limits<std::int64_t> integers;           ///< of an integer, or of each in a list
   limits<double> reals;                    ///< of a real number, or of each in a list
-  std::vector<std::string_view> choices{}; ///< of a text; empty: any
+  std::vector<std::string_view> choices{}; ///< of a text, or of each in a list; empty: any
+  bool or_one = false;                     ///< of a list: a value alone stands for a list of one
 };
 
 /// What `visit` of a config struct talks to. Sections only carry a sentence; keys give their full path.
@@ -94,6 +95,20 @@ public:
   }
   void key(std::string_view path, std::vector<std::string>& v, std::string_view doc) {
     take({std::string(path), {}, std::string(doc), &v, {}, {}});
+  }
+
+  // -- one value or several, from which something is drawn
+  void knob(std::string_view path, std::vector<std::int64_t>& v, limits<std::int64_t> range,
+            std::string_view unit, std::string_view doc) {
+    take({std::string(path), std::string(unit), std::string(doc), &v, range, {}, {}, true});
+  }
+  void knob(std::string_view path, std::vector<double>& v, limits<double> range, std::string_view unit,
+            std::string_view doc) {
+    take({std::string(path), std::string(unit), std::string(doc), &v, {}, range, {}, true});
+  }
+  void knob(std::string_view path, std::vector<std::string>& v, std::vector<std::string_view> choices,
+            std::string_view doc) {
+    take({std::string(path), {}, std::string(doc), &v, {}, {}, std::move(choices), true});
   }
 
   /// Every other integer type; the range is narrowed to what the type can hold.

@@ -1,25 +1,50 @@
 #include "runtime/simulation.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <cxxabi.h>
 
 namespace troupe {
 
-simulation::simulation(std::uint64_t seed, std::vector<wire_type_registration> wire_types)
+namespace {
+
+/// The types of a message, and its text where the message has one.
+std::string describe(const caf::type_erased_tuple& content) {
+  std::string out;
+  for (std::size_t i = 0; i < content.size(); ++i) {
+    if (i > 0) out += ", ";
+    const auto [number, info] = content.type(i);
+    int status = 0;
+    std::unique_ptr<char, void (*)(void*)> name{
+        info ? abi::__cxa_demangle(info->name(), nullptr, nullptr, &status) : nullptr, std::free};
+    const auto text = content.stringify(i);
+    if (name) out += name.get();
+    if (!name || text.find("unprintable") == text.npos) out += (name ? " " : "") + text;
+  }
+  return out.substr(0, 400);
+}
+
+} // namespace
+
+simulation::simulation(std::uint64_t seed, std::vector<wire_type_registration> wire_types, duration start)
     : seed_(seed),
       order_(derive_seed(seed, "order of messages")),
       fault_(derive_seed(seed, "faults")),
       system_(configure(config_, wire_types)),
       scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())),
       time_(scheduler_) {
-  scheduler_.clock().current_time += std::chrono::hours(1); // 0 is special to CAF
-  scheduler_.run();                                         // CAF's own service actors
+  unit_ = std::make_unique<unit>(system_, scheduler_);
+  scheduler_.clock().current_time +=
+      std::chrono::duration_cast<caf::actor_clock::duration_type>(start); // 0 is special to CAF
+  scheduler_.run();                                                       // CAF's own service actors
 }
 
 simulation::~simulation() {
   faults_ = {};
+  release(caf::actor_clock::time_point::max());
   for (auto& who : owned_) kill(who);
   owned_.clear();
-  scheduler_.run();
+  while (!scheduler_.jobs.empty()) run_front();
   scheduler_.clock()
       .cancel_all(); // a periodic timer would keep the coordinator's destructor running for ever
 }
@@ -37,18 +62,62 @@ actor_ref simulation::own(actor_ref who) { return owned_.emplace_back(std::move(
 
 bool simulation::step() {
   auto& jobs = scheduler_.jobs;
-  if (jobs.empty()) return false;
-  if (faults_.kill_chance > 0) maybe_kill();
+  if (jobs.empty() || !powered_) return false;
+  const bool loud = steps_ < faults_.quiet_after;
+  if (loud && faults_.cut_chance > 0 && fault_.chance(faults_.cut_chance)) {
+    powered_ = false;
+    return false;
+  }
+  if (loud && faults_.kill_chance > 0) maybe_kill();
   if (jobs.size() > 1) {
     const auto i = static_cast<std::ptrdiff_t>(order_.below(jobs.size()));
     std::rotate(jobs.begin(), jobs.begin() + i, jobs.begin() + i + 1);
   }
+  if (loud && faults_.stall_chance > 0 && maybe_stall()) return true;
   if (auto* actor = dynamic_cast<caf::scheduled_actor*>(jobs.front())) {
     mix(actor->id());
     if (auto* next = actor->peek_at_next_mailbox_element()) mix(next->content().stringify());
+    if (observer_) tell_observer();
   }
   ++steps_;
-  return scheduler_.try_run_once();
+  return run_front();
+}
+
+bool simulation::run_front() {
+  auto* job = scheduler_.jobs.front();
+  scheduler_.jobs.pop_front();
+  switch (job->resume(unit_.get(), 1)) {
+  case caf::resumable::resume_later: scheduler_.jobs.push_front(job); break;
+  case caf::resumable::done:
+  case caf::resumable::awaiting_message: caf::intrusive_ptr_release(job); break;
+  case caf::resumable::shutdown_execution_unit: break;
+  }
+  return true;
+}
+
+bool simulation::maybe_stall() {
+  if (!fault_.chance(faults_.stall_chance)) return false;
+  const auto until = scheduler_.clock().now() + std::chrono::duration_cast<caf::actor_clock::duration_type>(
+                                                    faults_.stall_by * fault_.uniform());
+  stalled_.emplace(until, scheduler_.jobs.front()); // the scheduler's reference to it is ours now
+  scheduler_.jobs.pop_front();
+  ++stalls_;
+  return true;
+}
+
+void simulation::release(caf::actor_clock::time_point until) {
+  for (auto it = stalled_.begin(); it != stalled_.end() && it->first <= until; it = stalled_.erase(it))
+    scheduler_.jobs.push_back(it->second);
+}
+
+void simulation::tell_observer() {
+  auto& actor = dynamic_cast<caf::scheduled_actor&>(*scheduler_.jobs.front());
+  delivery news;
+  news.at = time_.now();
+  news.actor = actor.id();
+  news.name = actor.name();
+  if (auto* next = actor.peek_at_next_mailbox_element()) news.message = describe(next->content());
+  observer_(news);
 }
 
 void simulation::mix(const std::string& message) {
@@ -80,14 +149,18 @@ std::size_t simulation::run_for(duration time) {
 bool simulation::fire_next_timer(caf::actor_clock::time_point end) {
   auto& clock = scheduler_.clock();
   const auto& due = clock.schedule();
-  if (due.empty()) return false;
-  auto next = due.begin()->first;
-  if (faults_.late_timer_chance > 0 && fault_.chance(faults_.late_timer_chance))
+  if (!powered_ || (due.empty() && stalled_.empty())) return false;
+  const auto wakes = stalled_.empty() ? caf::actor_clock::time_point::max() : stalled_.begin()->first;
+  const auto fires = due.empty() ? caf::actor_clock::time_point::max() : due.begin()->first;
+  auto next = std::min(wakes, fires);
+  if (next > end) return false;
+  if (fires <= wakes && faults_.late_timer_chance > 0 && steps_ < faults_.quiet_after &&
+      fault_.chance(faults_.late_timer_chance))
     next += std::chrono::duration_cast<caf::actor_clock::duration_type>(faults_.late_by * fault_.uniform());
-  if (due.begin()->first > end) return false;
   next = std::min(next, end); // a late timer takes those due meanwhile with it, as a busy machine does
   clock.advance_time(
       std::max<caf::actor_clock::duration_type>(next - clock.now(), caf::actor_clock::duration_type{0}));
+  release(clock.now());
   return true;
 }
 

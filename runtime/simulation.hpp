@@ -4,6 +4,8 @@
 #include "runtime/base/random.hpp"
 #include "runtime/directory.hpp"
 #include "runtime/message_types.hpp"
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -17,6 +19,18 @@ struct simulation_faults {
   directory_ptr names;
   double late_timer_chance = 0; ///< per timer: it fires late ...
   duration late_by{0};          ///< ... by up to this much
+  double stall_chance = 0;      ///< per step: the actor whose turn it is takes no message ...
+  duration stall_by{0};         ///< ... for up to this much; what is sent to it waits, in order
+  double cut_chance = 0;        ///< per step: the power goes, between two messages
+  std::size_t quiet_after = static_cast<std::size_t>(-1); ///< steps; then there are no more faults
+};
+
+/// One message as an actor takes it: for traces.
+struct delivery {
+  duration at{}; ///< virtual time
+  std::uint64_t actor = 0;
+  const char* name = ""; ///< the actor's State::name
+  std::string message;   ///< its types, or its content where it has a text
 };
 
 /// One simulated node: every actor in the calling thread, a virtual clock, and an order of messages that the
@@ -24,12 +38,15 @@ struct simulation_faults {
 ///   SIM-1  The same seed gives the same trace: the same actors take the same messages in the same order.
 ///   SIM-2  Time passes only in run_for: a run without timers takes no virtual time.
 ///   SIM-3  Messages between two actors keep their order; all other orders are possible.
+///   SIM-4  After a power cut no actor takes another message.
 /// Rules for what runs in it: time only from `time()` or self->clock(), no threads (thread_policy{false}), no
 /// blocking waits, no iteration over pointer-keyed containers. Several nodes in one process:
 /// runtime/sim_network.hpp.
 class simulation {
 public:
-  explicit simulation(std::uint64_t seed, std::vector<wire_type_registration> wire_types = {});
+  /// `start`: the virtual time at which it begins; more than 0.
+  explicit simulation(std::uint64_t seed, std::vector<wire_type_registration> wire_types = {},
+                      duration start = std::chrono::hours(1));
   ~simulation();
   simulation(const simulation&) = delete;
 
@@ -45,6 +62,9 @@ public:
     return own(spawn_state<State>(system_, std::forward<Args>(args)...));
   }
   void inject(simulation_faults faults) { faults_ = std::move(faults); }
+  /// Hears every message before its actor takes it.
+  void observe(std::function<void(const delivery&)> observer) { observer_ = std::move(observer); }
+  void cut_power() { powered_ = false; }
 
   // -- running
   /// Runs one message of one actor chosen by the seed; false if there is none.
@@ -61,6 +81,8 @@ public:
   std::uint64_t trace() const { return trace_; } ///< hash of (actor, message) in the order they ran
   std::size_t steps() const { return steps_; }
   std::size_t kills() const { return kills_; }
+  std::size_t stalls() const { return stalls_; }
+  bool powered() const { return powered_; }
 
 private:
   class virtual_clock final : public clock {
@@ -72,23 +94,42 @@ private:
   private:
     caf::scheduler::test_coordinator* of_;
   };
+  /// What actors run on. CAF's own lives for one message only, and an actor remembers it: a dead one whose last timer goes
+  /// would use it again.
+  class unit final : public caf::execution_unit {
+  public:
+    explicit unit(caf::actor_system& system, caf::scheduler::test_coordinator& of)
+        : execution_unit(&system), of_(&of) {}
+    void exec_later(caf::resumable* job) override { of_->jobs.push_back(job); }
+
+  private:
+    caf::scheduler::test_coordinator* of_;
+  };
+  bool run_front();
   static caf::actor_system_config& configure(caf::actor_system_config& config,
                                              const std::vector<wire_type_registration>& types);
   void mix(std::uint64_t x) { trace_ = (trace_ ^ x) * 1099511628211ull; }
   void mix(const std::string& message);
   void maybe_kill();
+  bool maybe_stall();
+  void release(caf::actor_clock::time_point until);
+  void tell_observer();
   bool fire_next_timer(caf::actor_clock::time_point end);
 
   std::uint64_t seed_;
   random_stream order_, fault_;
   caf::actor_system_config config_;
+  std::unique_ptr<unit> unit_; ///< outlives the actors
   caf::actor_system system_;
   caf::scheduler::test_coordinator& scheduler_;
   virtual_clock time_;
   simulation_faults faults_;
   std::vector<actor_ref> owned_;
+  std::function<void(const delivery&)> observer_;
+  std::multimap<caf::actor_clock::time_point, caf::resumable*> stalled_;
   std::uint64_t trace_ = 1469598103934665603ull;
-  std::size_t steps_ = 0, kills_ = 0;
+  std::size_t steps_ = 0, kills_ = 0, stalls_ = 0;
+  bool powered_ = true;
 };
 
 /// The actor behind simulation::ask.

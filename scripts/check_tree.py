@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-FOLDERS = ("runtime", "gym", "tools", "gpu", "actors", "cli")
+FOLDERS = ("runtime", "gym", "tools", "gpu", "actors", "sim", "cli")
 FLOOR = ("runtime", "gym", "tools", "gpu")  # these include only themselves and runtime/base/
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
@@ -38,8 +38,10 @@ def may_include(path, header):
         return "runtime/base/ includes only itself"
     if top in FLOOR and target != top and not header.startswith("runtime/base/"):
         return f"{top}/ includes only itself and runtime/base/"
-    if top == "actors" and target == "cli":
+    if top == "actors" and target in ("cli", "sim"):
         return "actors/ includes runtime, gym, tools and gpu"
+    if top == "sim" and target == "cli":
+        return "sim/ includes actors and what actors may include"
     if header.startswith("gpu/torch/") and path.parts[:2] != ("gpu", "torch"):
         return "gpu/torch/ is a plugin: outside of it use the headers of gpu/"
     return None

@@ -91,10 +91,16 @@ void learner_actor::reconcile(const ledger& book) {
   if (book.steps >
       version_) { // the store is ahead of the newest good checkpoint: what those steps consumed is pending again
     lineage_ = book.lineage + 1;
+    ctx_->board->confirm(std::min(version_, ctx_->board->confirmed()));
+    auto held = [this, told] { // before the engine has the older weights
+      ask_named(
+          self_, ctx_, names::manager, std::chrono::seconds(60), weights_went_back{},
+          [told](const done&) { told(); }, [](const error& why) { give_up("holding rollouts back", why); });
+    };
     ask_named(
         self_, ctx_, names::store, std::chrono::seconds(60),
         append_records{{rollback_record(version_, book.lineage)}},
-        [told](const std::vector<append_outcome>&) { told(); },
+        [held](const std::vector<append_outcome>&) { held(); },
         [](const error& why) { give_up("committing a rollback", why); });
   } else if (has_checkpoint_ &&
              book.steps < version_) { // died between checkpoint and record: the manifest decides (LEARN-1)
@@ -332,6 +338,7 @@ void learner_actor::publish(std::function<void()> then) {
   recent_[version_] = weights;
   while (recent_.size() > static_cast<std::size_t>(ctx_->config.rl.eta) + 2) recent_.erase(recent_.begin());
   auto told = [this, then] { // LEARN-2
+    ctx_->board->confirm(version_);
     tell(self_, ctx_->names->find(names::manager), version_published{version_});
     then();
   };

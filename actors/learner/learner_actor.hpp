@@ -17,7 +17,8 @@ namespace troupe {
 ///
 ///   LEARN-1  Order of a step: train, checkpoint (weights, optimizer, what was consumed, in one manifest), consumption record,
 ///            publication. Whatever dies in between, a batch counts once: the manifest decides.
-///   LEARN-2  The engine has the new weights before the manager hears of the new version.
+///   LEARN-2  The engine has the new weights before the manager hears of the new version; where they are older ones, the manager
+///            has stopped what was admitted for newer ones before the engine has them.
 ///   LEARN-3  A batch with a token older than eta is refused.
 ///   LEARN-4  A repeated train_step of a finished step is answered from the checkpoint, not trained again.
 ///   LEARN-5  At every step, logprobs recorded by the engine are compared with those that the weights of their version give here

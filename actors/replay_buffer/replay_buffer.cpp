@@ -67,6 +67,7 @@ behavior replay_buffer::make_behavior() {
       },
       [this](const reread_books&) {
         current_.reset();
+        askers_.clear(); // a learner that is dead: its step may be ahead of the books now
         recover();
       },
       [this](const balance_request&) {
@@ -87,7 +88,8 @@ void replay_buffer::recover() {
   ready_ = false;
   read_ledger(
       self_, ctx_,
-      [this](const ledger& book) {
+      [this, reading = ++readings_](const ledger& book) {
+        if (reading != readings_) return; // begun before the books changed
         // What arrived while we were reading stays: the ledger can only be older.
         for (auto group : book.open_groups) groups_[group].version = book.group_versions.at(group);
         for (std::uint64_t group = 0; group < book.admitted; ++group) {

@@ -154,7 +154,12 @@ void rollout_actor::start_missing_tools() {
         self_, ctx_, names::tools, turn_patience(), start_child{std::move(spec)}, [](const actor_ref&) {},
         [this, turn, i](const error& why) {
           if (why.code == errc::conflict) return; // it runs already
-          take_result({turn, i, {"the tool could not be started: " + why.message, true}});
+          // What the model sees is the same in every life: no ids, no reasons of ours.
+          take_result({turn,
+                       i,
+                       {why.code == errc::exhausted ? "the tool failed every time it was tried"
+                                                    : "the tool could not be started",
+                        true}});
         });
   }
 }

@@ -10,13 +10,13 @@ namespace troupe {
 behavior rollout_manager::make_behavior() {
   recover();
   return {
-      [this](const version_published& news) {
-        version_ = std::max(version_, news.version);
+      [this](const version_published&) {
         if (ctx_->config.rollout.park_on_publish) park_running(false);
         readmit_into_room();
         admit();
         fill_slots();
       },
+      [this](const weights_went_back&) { return hold_back(); },
       [this](const groups_retired& gone) {
         retired_ += gone.count;
         admit();
@@ -50,7 +50,7 @@ behavior rollout_manager::make_behavior() {
         return done{};
       },
       [this](const manager_status_request&) {
-        return manager_status{admitted_, running_.size(), version_, parked_.size()};
+        return manager_status{admitted_, running_.size(), ctx_->board->confirmed(), parked_.size()};
       },
       resume_handler(),
   };
@@ -65,7 +65,6 @@ void rollout_manager::recover() {
           for (const auto& key : keys) known_.erase(key);
         admitted_ = std::max(admitted_, book.admitted);
         retired_ = book.retired_groups;
-        version_ = std::max({version_, book.steps, ctx_->board->current().version});
         for (auto group : book.open_groups) { // an earlier life may have died before it could tell
           tell(self_, ctx_->names->find(names::replay), group_admitted{group, book.group_versions.at(group)});
           enqueue(group, book.group_versions.at(group));
@@ -80,7 +79,7 @@ void rollout_manager::recover() {
 std::uint64_t rollout_manager::window() const {
   const auto per_step = static_cast<std::uint64_t>(ctx_->config.rl.groups_per_step);
   const auto eta = ctx_->config.rl.mode == "sync" ? 0 : static_cast<std::uint64_t>(ctx_->config.rl.eta);
-  return (eta + version_ + 1) * per_step + retired_;
+  return (eta + ctx_->board->confirmed() + 1) * per_step + retired_;
 }
 
 std::uint64_t rollout_manager::capacity() const {
@@ -97,7 +96,7 @@ void rollout_manager::readmit_into_room() {
 
 void rollout_manager::readmit_oldest() {
   auto group = parked_.extract(parked_.begin());
-  tell(self_, ctx_->names->find(names::replay), group_readmitted{group.key(), version_});
+  tell(self_, ctx_->names->find(names::replay), group_readmitted{group.key(), ctx_->board->confirmed()});
   waiting_.insert(waiting_.begin(), group.mapped().begin(), group.mapped().end());
 }
 
@@ -108,13 +107,14 @@ void rollout_manager::park_running(bool soon) {
 void rollout_manager::admit() {
   if (!ready_ || !*ctx_->admission || admitting_ || admitted_ >= capacity()) return;
   admitting_ = true;
+  const auto version = ctx_->board->confirmed();
   const auto first = admitted_, last = capacity();
   append_records message;
   for (auto group = first; group < last; ++group)
-    message.records.push_back(admission_record(*ctx_, group, version_));
+    message.records.push_back(admission_record(*ctx_, group, version));
   ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60), std::move(message),
-      [this, first, last, version = version_](const std::vector<append_outcome>&) { // MAN-1
+      [this, first, last, version](const std::vector<append_outcome>&) { // MAN-1
         admitting_ = false;
         admitted_ = std::max(admitted_, last);
         for (auto group = first; group < last; ++group) {
@@ -135,8 +135,35 @@ void rollout_manager::enqueue(std::uint64_t group, std::uint64_t version) {
   }
 }
 
+result<done> rollout_manager::hold_back() {
+  reply<done> answer(self_);
+  auto promise = answer.promise();
+  if (!ready_) { // which rollouts are newer is in the books
+    answer.fail({errc::unavailable, "the manager is reading its ledger"});
+    return promise;
+  }
+  auto open = std::make_shared<std::size_t>(1);
+  auto held = [open, answer = std::make_shared<reply<done>>(std::move(answer))] {
+    if (--*open == 0) answer->deliver(done{});
+  };
+  for (const auto& [key, version] : known_) {
+    if (version <= ctx_->board->confirmed()) continue;
+    if (running_.erase(key) > 0) waiting_.push_back(key);
+    ++*open; // an earlier life may have started it: asked for by name, whether it runs or not
+    ask_named(
+        self_, ctx_, names::rollouts, std::chrono::seconds(60), stop_child{stream_of(key)},
+        [held](const done&) { held(); },
+        [held](const error& why) {
+          if (why.code != errc::not_found) give_up("stopping a rollout", why);
+          held();
+        });
+  }
+  held();
+  return promise;
+}
+
 void rollout_manager::fill_slots() {
-  const auto weights = ctx_->board->current().version;
+  const auto weights = ctx_->board->confirmed();
   while (ready_ && *ctx_->admission &&
          running_.size() < static_cast<std::size_t>(ctx_->config.rollout.max_concurrent)) {
     const auto next = std::find_if(waiting_.begin(), waiting_.end(), // MAN-5

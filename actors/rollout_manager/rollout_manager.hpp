@@ -14,6 +14,7 @@ namespace troupe {
 /// | rollout_ended          | its slot is given to the next rollout                            |
 /// | rollout_parked         | its slot is given to the next; group_readmitted when it goes on  |
 /// | groups_retired         | as many groups more                                              |
+/// | weights_went_back      | done, when no rollout runs that was admitted for newer weights   |
 /// | recover_rollouts       | every rollout of an unconsumed group is started (again)          |
 /// | set_admission          | done                                                             |
 /// | manager_status_request | manager_status                                                   |
@@ -22,6 +23,7 @@ namespace troupe {
 /// | admission          | tasks         | admitted - retired < (eta + version + 1) * batch        | a weight publication    |
 /// | slots              | admitted jobs | running < max_concurrent                                | a rollout that ends     |
 /// | parked             | parked groups | room in the window, or an idle slot                     | a weight publication    |
+/// `version` is the one that the engine is known to have (weight_board::confirmed), whatever the books say.
 ///
 ///   MAN-1  A group is durable before any of its rollouts starts, and admitted once.
 ///   MAN-2  admitted - retired never exceeds (eta + version + 1) * groups_per_step (arXiv 2505.24298, capacity rule), nor
@@ -31,7 +33,8 @@ namespace troupe {
 ///          its place, and no batch waits for it. It enters the window again like a new group, at the version of that moment,
 ///          before any new group and as soon as a version has room; or earlier, if a slot would stay idle.
 ///   MAN-5  A rollout starts, and goes on after a resume, with weights no older than those its group was admitted with. So a run
-///          that went back to an older checkpoint takes the same way again: what had been admitted later waits for its version.
+///          that went back to an older checkpoint takes the same way again: what had been admitted later is stopped before the engine has the older weights, and waits for
+///          its version.
 class rollout_manager {
 public:
   static constexpr const char* name = "rollout_manager";
@@ -46,12 +49,13 @@ private:
   void readmit_into_room();
   void readmit_oldest();
   void park_running(bool soon);
+  result<done> hold_back();
   std::uint64_t window() const;
   std::uint64_t capacity() const;
 
   self_ptr self_;
   context_ptr ctx_;
-  std::uint64_t admitted_ = 0, retired_ = 0, version_ = 0;
+  std::uint64_t admitted_ = 0, retired_ = 0;
   std::deque<rollout_key> waiting_;
   std::map<rollout_key, std::uint64_t> known_; ///< waiting or running, and the version at their admission
   std::set<rollout_key> running_;

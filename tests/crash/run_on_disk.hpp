@@ -1,7 +1,7 @@
 #pragma once
 
 #include "tests/crash/recorded_disk.hpp"
-#include "tests/simulation/training_world.hpp"
+#include "tests/crash/training_world.hpp"
 #include <set>
 
 namespace troupe::fakes {

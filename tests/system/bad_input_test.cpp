@@ -166,3 +166,16 @@ TEST(AFullDisk, PausesTheRunUntilThereIsSpaceAgain) {
   auto books = process::troupe({"report", (disk / "small").string(), "--json"}, place.path());
   EXPECT_EQ(books.wait(30s), 0) << books.err(); // 0: the balance holds
 }
+
+TEST(AWrongUseOfTheSimulator, IsRefusedWithWhatWasExpected) {
+  scratch place;
+  const std::string worlds = std::string(TROUPE_SOURCE_DIR) + "/configs/worlds";
+  expect_refusal(place, {"sim", "kils", "--worlds", worlds}, 2, {"kils", "the nearest is kills"});
+  expect_refusal(place, {"sim", "kills", "--seeds", "9..3", "--worlds", worlds}, 2, {"9..3", "empty"});
+  expect_refusal(place, {"sim", "kills", "--seeds", "some", "--worlds", worlds}, 2, {"some", "A..B"});
+  expect_refusal(place, {"sim", "kills", "--seeds", "1..", "--worlds", worlds}, 2, {"1..", "A..B"});
+  expect_refusal(place, {"sim"}, 2, {"--list"});
+  expect_refusal(place, {"sim", "--list"}, 2, {"configs/worlds", "--worlds"});
+  write_file_atomically(place.path() / "mine.yaml", "faults:\n  kil: 0.1\nchecks: [liveness]\n");
+  expect_refusal(place, {"sim", "mine", "--worlds", "."}, 2, {"mine.yaml:2", "faults.kil", "faults.kill"});
+}

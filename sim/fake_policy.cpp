@@ -1,18 +1,33 @@
-#pragma once
+#include "sim/fake_policy.hpp"
 
-#include "actors/context.hpp"
 #include "gym/chat.hpp"
-
+#include "runtime/base/random.hpp"
+#include <bit>
 #include <deque>
+#include <stdexcept>
 
-namespace troupe::fakes {
+namespace troupe::sim {
 
-/// A policy without tensors: it writes a search call, an answer or nonsense, chosen by (seed, sequence, place in the context) alone,
-/// one token a step. Everything else (actors, tokenizer, parser, store) is real.
-class scripted_engine final : public engine_core {
+std::shared_ptr<const tokenizer> words() {
+  static const auto it =
+      std::make_shared<const tokenizer>(*tokenizer::train({"yes no A: yes or no."}, 300, special_tokens()));
+  return it;
+}
+
+float state_of(const model_weights& weights) {
+  const auto found = weights.tensors.find("state");
+  return found == weights.tensors.end() ? 0.0f : found->second.data[0];
+}
+
+namespace {
+
+class engine final : public engine_core {
 public:
-  explicit scripted_engine(std::shared_ptr<const tokenizer> words) : words_(std::move(words)) {}
-  void set_weights(weights_ptr, std::uint64_t version, kv_policy) override { version_ = version; }
+  explicit engine(std::function<void(std::uint64_t, float)> loaded) : loaded_(std::move(loaded)) {}
+  void set_weights(weights_ptr weights, std::uint64_t version, kv_policy) override {
+    version_ = version;
+    loaded_(version, state_of(*weights));
+  }
   expected<void> submit(generate_request request) override {
     if (request.context.empty()) return fail(errc::invalid, "an empty context");
     const double draw = uniform_at(request.seed, request.sequence, request.context.size());
@@ -26,7 +41,7 @@ public:
     else
       written = {{false, "hm"}};
     written.push_back({true, std::string(end_token)});
-    running_.push_back({std::move(request), words_->encode(written), {}});
+    running_.push_back({std::move(request), words()->encode(written), {}});
     return {};
   }
   bool cancel(std::uint64_t sequence) override {
@@ -61,28 +76,34 @@ private:
     std::vector<token> script;
     generated out;
   };
-  std::shared_ptr<const tokenizer> words_;
+  std::function<void(std::uint64_t, float)> loaded_;
   std::deque<running> running_;
   std::uint64_t version_ = 0;
   engine_stats stats_;
 };
 
-/// Weights that are a running hash of everything trained on, in order: two runs with the same hash trained on the same samples.
-class hashing_learner final : public learner {
+class hasher final : public learner {
 public:
-  explicit hashing_learner(model_weights start) : weights_(std::move(start)) {}
+  hasher(model_weights start, std::function<void(const optimizer_step&)> stepped)
+      : weights_(std::move(start)), stepped_(std::move(stepped)) {
+    if (!weights_.tensors.contains("state")) weights_.tensors = {{"state", {{1}, {0.0f}}}};
+  }
   expected<learn_stats> sft_step(const std::vector<sft_sample>&, double) override { return learn_stats{}; }
   expected<learn_stats> rl_step(const std::vector<rl_sample>& batch, const std::vector<sft_sample>&,
                                 const rl_options&, std::uint64_t version) override {
     auto& data = weights_.tensors.at("state").data;
-    std::uint64_t hash = static_cast<std::uint64_t>(data[0]) ^ version;
+    const float before = data[0];
+    std::uint64_t hash = static_cast<std::uint64_t>(before) ^ version;
+    learn_stats out;
     for (const auto& s : batch) {
       hash = derive_seed(hash, s.id);
       for (auto t : s.tokens) hash = derive_seed(hash, static_cast<std::uint64_t>(t));
+      hash = derive_seed(hash, std::bit_cast<std::uint64_t>(s.reward));
+      hash = derive_seed(hash, std::bit_cast<std::uint64_t>(s.baseline));
+      out.tokens += static_cast<std::int64_t>(s.tokens.size());
     }
     data[0] = static_cast<float>(hash & 0xffffff); // exact in a float
-    learn_stats out;
-    for (const auto& s : batch) out.tokens += static_cast<std::int64_t>(s.tokens.size());
+    stepped_({version, batch, before, data[0]});
     return out;
   }
   expected<std::vector<float>> logprobs(const std::vector<token>& tokens, double) override {
@@ -98,12 +119,12 @@ public:
 
 private:
   model_weights weights_;
+  std::function<void(const optimizer_step&)> stepped_;
 };
 
-/// Answers every search with one line.
-class echo_tool final : public tool {
+class echo final : public tool {
 public:
-  echo_tool() {
+  echo(double failing, double poisonous) : failing_(failing), poisonous_(poisonous) {
     spec_.name = "search";
     spec_.parameters =
         json::object{{"type", "object"},
@@ -111,12 +132,31 @@ public:
                      {"required", json::array{"queries"}}};
   }
   const tool_spec& spec() const override { return spec_; }
-  expected<std::string> call(const json::object&, const tool_context&) override {
+  expected<std::string> call(const json::object&, const tool_context& context) override {
+    const double draw = uniform_at(derive_seed(1, context.idempotency_key), 0, 0);
+    if (draw < poisonous_) throw std::runtime_error("a poisonous call");
+    if (draw < poisonous_ + failing_) return fail(errc::io, "the search engine is away");
     return std::string("A: yes or no.");
   }
 
 private:
   tool_spec spec_;
+  double failing_, poisonous_;
 };
 
-} // namespace troupe::fakes
+} // namespace
+
+std::unique_ptr<engine_core> scripted_engine(std::function<void(std::uint64_t, float)> loaded) {
+  return std::make_unique<engine>(std::move(loaded));
+}
+
+std::unique_ptr<learner> hashing_learner(const model_weights& start,
+                                         std::function<void(const optimizer_step&)> stepped) {
+  return std::make_unique<hasher>(start, std::move(stepped));
+}
+
+std::shared_ptr<tool> echo_tool(double failing, double poisonous) {
+  return std::make_shared<echo>(failing, poisonous);
+}
+
+} // namespace troupe::sim

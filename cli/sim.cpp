@@ -1,0 +1,158 @@
+#include "cli/commands.hpp"
+#include "cli/tables.hpp"
+#include "runtime/base/clock.hpp"
+#include "runtime/log.hpp"
+#include "sim/checks.hpp"
+#include "sim/run.hpp"
+#include "sim/sweep.hpp"
+
+#include <charconv>
+#include <cstdio>
+#include <iostream>
+#include <unistd.h>
+
+namespace troupe::cli {
+
+namespace {
+
+struct seed_range {
+  std::uint64_t first = 0, last = 0;
+};
+
+/// "A..B", or one number.
+expected<seed_range> parse_seeds(const std::string& text) {
+  auto wrong = [&](const std::string& why) {
+    return fail(errc::invalid,
+                "--seeds " + text + ": " + why + "; expected A..B with A <= B, for example 0..999");
+  };
+  auto number = [](std::string_view from, std::uint64_t& to) {
+    auto [at, code] = std::from_chars(from.data(), from.data() + from.size(), to);
+    return code == std::errc() && at == from.data() + from.size() && !from.empty();
+  };
+  const auto dots = text.find("..");
+  seed_range out;
+  if (!number(std::string_view(text).substr(0, dots), out.first))
+    return wrong("found no whole number at its start");
+  if (dots == text.npos) return seed_range{out.first, out.first};
+  if (!number(std::string_view(text).substr(dots + 2), out.last))
+    return wrong("found no whole number behind ..");
+  if (out.last < out.first) return wrong("the range is empty");
+  return out;
+}
+
+int list(const std::filesystem::path& folder, bool as_json) {
+  auto worlds = sim::all_worlds(folder);
+  if (!worlds) return complain(worlds.error());
+  if (as_json) {
+    json::array out, checks;
+    for (const auto& [name, what] : *worlds)
+      out.push_back(json::object{{"name", name},
+                                 {"about", what.about},
+                                 {"checks", json::array(what.checks.begin(), what.checks.end())},
+                                 {"seeds", what.seeds}});
+    for (const auto& check : sim::all_checks())
+      checks.push_back(json::object{{"name", check.name}, {"says", check.says}});
+    std::cout << json::dump(json::object{{"worlds", std::move(out)}, {"checks", std::move(checks)}}) << '\n';
+    return ok;
+  }
+  for (const auto& [name, what] : *worlds) std::cout << name << "\n    " << what.about << '\n';
+  std::cout << "\nchecks, by name:\n";
+  for (const auto& check : sim::all_checks()) std::cout << "    " << check.name << ": " << check.says << '\n';
+  return ok;
+}
+
+int trace(const sim::world& what, seed_range seeds) {
+  for (auto seed = seeds.first; seed <= seeds.last; ++seed) {
+    std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed),
+                json::dump(what.draw(seed).to_json()).c_str());
+    const auto found = sim::run_seed(what.draw(seed), seed, [](const delivery& d) {
+      std::printf("%14.6f s  %s#%llu  %s\n", seconds(d.at - std::chrono::hours(1)), d.name,
+                  static_cast<unsigned long long>(d.actor), d.message.c_str());
+    });
+    std::printf("seed %llu: trace %016llx, %zu deliveries, %zu kills, %zu power cuts\n",
+                static_cast<unsigned long long>(seed), static_cast<unsigned long long>(found.trace),
+                found.deliveries, found.kills, found.cuts);
+  }
+  return ok;
+}
+
+std::string replay_command(const std::string& name, std::uint64_t seed) {
+  return "troupe sim " + name + " --seeds " + std::to_string(seed) + ".." + std::to_string(seed) + " --trace";
+}
+
+json::object to_json(const std::string& name, const sim::sweep_result& result, double spent) {
+  json::object out{{"world", name},
+                   {"seeds", result.seeds},
+                   {"seconds", spent},
+                   {"seeds_per_second", static_cast<double>(result.seeds) / spent},
+                   {"virtual_seconds", result.virtual_seconds},
+                   {"virtual_per_real", result.virtual_seconds / spent},
+                   {"deliveries", result.deliveries},
+                   {"kills", result.kills},
+                   {"power_cuts", result.cuts},
+                   {"stalls", result.stalls},
+                   {"disk_full", result.disk_full},
+                   {"damaged_checkpoints", result.damaged},
+                   {"trace", result.trace},
+                   {"broken", nullptr}};
+  if (!result.broken) return out;
+  json::array findings;
+  for (const auto& [check, found] : result.broken->findings)
+    findings.push_back(json::object{{"check", check}, {"found", found}});
+  out["broken"] = json::object{{"seed", result.broken->seed},
+                               {"findings", std::move(findings)},
+                               {"drawn", result.broken->drawn},
+                               {"replay", replay_command(name, result.broken->seed)}};
+  return out;
+}
+
+void print(const std::string& name, const sim::sweep_result& result, double spent) {
+  if (result.broken) {
+    std::printf("seed %llu of %s:\n", static_cast<unsigned long long>(result.broken->seed), name.c_str());
+    for (const auto& [check, found] : result.broken->findings)
+      std::printf("  %s does not hold: %s\n", check.c_str(), found.c_str());
+    std::printf("  it drew %s\n  replay it: ./%s\n", json::dump(result.broken->drawn).c_str(),
+                replay_command(name, result.broken->seed).c_str());
+  }
+  std::printf(
+      "%s: %llu seeds in %.1f s (%.0f seeds/s), %.0f simulated seconds (%.0f per second), %llu deliveries\n",
+      name.c_str(), static_cast<unsigned long long>(result.seeds), spent,
+      static_cast<double>(result.seeds) / spent, result.virtual_seconds, result.virtual_seconds / spent,
+      static_cast<unsigned long long>(result.deliveries));
+  std::printf(
+      "  %llu kills, %llu power cuts, %llu stalls, %llu writes without space, %llu checkpoints damaged\n",
+      static_cast<unsigned long long>(result.kills), static_cast<unsigned long long>(result.cuts),
+      static_cast<unsigned long long>(result.stalls), static_cast<unsigned long long>(result.disk_full),
+      static_cast<unsigned long long>(result.damaged));
+}
+
+} // namespace
+
+int sim(const sim_arguments& arguments) {
+  if (arguments.list) return list(arguments.worlds, arguments.json);
+  if (arguments.world.empty()) return complain({errc::invalid, "which world? `troupe sim --list` names all"});
+  auto seeds = parse_seeds(arguments.seeds);
+  if (!seeds) return complain(seeds.error());
+  auto what = sim::load_world(arguments.worlds, arguments.world);
+  if (!what) return complain(what.error());
+  (void)open_log(
+      {.level = log_level::error, .on_warning = [](std::string_view) {}}); // deaths are no news here
+  const auto start = system_clock().now();
+  if (arguments.trace) return trace(*what, *seeds);
+  const bool live = !arguments.json && ::isatty(STDERR_FILENO) != 0;
+  const auto result =
+      sim::sweep(*what, seeds->first, seeds->last, arguments.threads, [&](std::uint64_t done) {
+        if (live && done % 16 == 0)
+          std::fprintf(stderr, "\r%llu of %llu seeds", static_cast<unsigned long long>(done),
+                       static_cast<unsigned long long>(seeds->last - seeds->first + 1));
+      });
+  if (live) std::fprintf(stderr, "\r\033[K");
+  const double spent = std::max(1e-6, seconds(system_clock().now() - start));
+  if (arguments.json)
+    std::cout << json::dump(to_json(arguments.world, result, spent)) << '\n';
+  else
+    print(arguments.world, result, spent);
+  return result.broken ? failed : ok;
+}
+
+} // namespace troupe::cli

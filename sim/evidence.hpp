@@ -1,0 +1,43 @@
+#pragma once
+
+#include "actors/ledger.hpp"
+#include "actors/trajectory.hpp"
+#include "sim/fake_policy.hpp"
+#include "sim/world.hpp"
+
+namespace troupe::sim {
+
+/// What one seed of one world leaves for the checks: what is durable, and what the fakes saw.
+struct evidence {
+  drawn_world drawn;
+  context_ptr run; ///< configuration, rules and tasks; no actors
+
+  // -- how it ended
+  bool ended = false;
+  std::optional<error> end_reason;
+  std::string state; ///< who was where, of a run that did not end
+
+  // -- durable
+  std::vector<record> admissions, consumptions, retirements, rollbacks, metrics, failures, parks;
+  std::map<std::string, std::vector<record>>
+      rollouts; ///< turns, tool results, verdicts, failures by stream, in order
+  std::vector<checkpoint> checkpoints;
+
+  // -- what the fakes saw
+  std::vector<optimizer_step> optimizer; ///< every optimizer step, in order, also those that a crash undid
+  std::vector<std::pair<std::uint64_t, float>> loaded; ///< (version, weights) that engines took in
+  std::vector<balance> sheets;                         ///< the balance, asked for once a virtual second
+  struct restart {
+    duration at{};
+    supervision_kind kind{}; ///< ended, restarted, gave_up: of the run's own supervisor
+    std::string child;
+  };
+  std::vector<restart> restarts;
+
+  // -- figures
+  std::uint64_t trace = 0;
+  std::size_t deliveries = 0, kills = 0, cuts = 0, stalls = 0, disk_full = 0, damaged = 0;
+  duration virtual_time{};
+};
+
+} // namespace troupe::sim

@@ -1,0 +1,37 @@
+#pragma once
+
+#include "gpu/engine_core.hpp"
+#include "gpu/learner.hpp"
+#include "gpu/tokenizer.hpp"
+#include "tools/tool.hpp"
+#include <functional>
+
+namespace troupe::sim {
+
+/// The words of every simulated run: a tokenizer with the special tokens, trained once.
+std::shared_ptr<const tokenizer> words();
+
+/// The fake weights' one number: a running hash of everything trained on.
+float state_of(const model_weights& weights);
+
+/// A policy without tensors: it writes a search call, an answer or nonsense, chosen by (seed, sequence, place in the context) alone,
+/// one token a step. Everything else (actors, tokenizer, parser, store) is real. `loaded` hears of each set of weights taken in.
+std::unique_ptr<engine_core> scripted_engine(std::function<void(std::uint64_t version, float state)> loaded);
+
+/// One optimizer step, as the fake learner saw it.
+struct optimizer_step {
+  std::uint64_t version = 0; ///< of the weights before it
+  std::vector<rl_sample> samples;
+  float before = 0, after = 0; ///< state_of the weights
+};
+
+/// Weights that are a running hash of everything trained on, in order: two runs with the same hash trained on the same samples,
+/// with the same rewards and baselines.
+std::unique_ptr<learner> hashing_learner(const model_weights& start,
+                                         std::function<void(const optimizer_step&)> stepped);
+
+/// Answers every search with one line. Of all calls, by their idempotency keys, the share `failing` fails, and the share `poisonous`
+/// throws whenever it is tried.
+std::shared_ptr<tool> echo_tool(double failing, double poisonous);
+
+} // namespace troupe::sim

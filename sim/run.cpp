@@ -1,0 +1,197 @@
+#include "sim/run.hpp"
+
+#include "actors/tree.hpp"
+#include "sim/context.hpp"
+#include "sim/machine.hpp"
+
+#include <algorithm>
+
+namespace troupe::sim {
+
+namespace {
+
+class simulated_run {
+public:
+  simulated_run(const drawn_world& drawn, std::uint64_t seed, std::function<void(const delivery&)> watch)
+      : drawn_(drawn),
+        seed_(seed),
+        watch_(std::move(watch)),
+        machine_(seed, {drawn.disk_full, drawn.cut_at_checkpoint, drawn.damaged_checkpoint},
+                 static_cast<int>(drawn.checkpoint_keep)) {
+    out_.drawn = drawn;
+  }
+
+  evidence run(duration most) {
+    duration now = std::chrono::hours(1);
+    const auto end = now + most;
+    for (std::uint64_t life = 0; !out_.ended && now < end; ++life) now = live(life, now, end);
+    out_.virtual_time = now - std::chrono::hours(1);
+    collect();
+    return std::move(out_);
+  }
+
+private:
+  /// From one power-on to the next power cut, or to the end. Gives the virtual time then.
+  duration live(std::uint64_t life, duration start, duration end) {
+    simulation sim(derive_seed(seed_, life), {}, start);
+    machine_.power_on(sim.time());
+    machine_.on_cut([&sim] { sim.cut_power(); });
+    if (watch_) sim.observe(watch_);
+    auto ctx = make_context(sim);
+    keep_rules(*ctx);
+    auto tree = tree_options(ctx);
+    tree.intensity = static_cast<int>(drawn_.intensity);
+    tree.time = &sim.time();
+    tree.observer = [this, then = tree.observer, &sim](const supervision_event& event) {
+      if (!machine_.on()) return;
+      if (event.kind == supervision_kind::gave_up)
+        finish(error{errc::exhausted, "the run's supervisor gave up"});
+      if (event.kind == supervision_kind::ended || event.kind == supervision_kind::restarted ||
+          event.kind == supervision_kind::gave_up)
+        out_.restarts.push_back({sim.time().now(), event.kind, event.child});
+      then(event);
+    };
+    sim.own(spawn_supervisor(sim.system(), tree, tree_children(ctx)));
+    sim.inject(faults(ctx));
+    while (!out_.ended && sim.powered() && sim.time().now() < end) {
+      sim.run_for(std::chrono::seconds(1));
+      if (!out_.ended && sim.powered()) look(sim, *ctx);
+    }
+    if (!out_.ended && sim.powered()) out_.state = diagnose(sim, *ctx);
+    const auto now = sim.time().now();
+    const bool cut = !out_.ended && !sim.powered();
+    cut ? machine_.lose_power() : machine_.shut_down(); // what actors do as they are taken down has no effect
+    out_.deliveries += sim.steps();
+    out_.kills += sim.kills();
+    out_.stalls += sim.stalls();
+    out_.cuts += cut;
+    out_.trace = derive_seed(out_.trace, sim.trace());
+    if (out_.deliveries >= static_cast<std::size_t>(drawn_.quiet_after)) machine_.quiet();
+    return now;
+  }
+
+  simulation_faults faults(const context_ptr& ctx) const {
+    simulation_faults out;
+    out.kill_chance = drawn_.kill;
+    out.cut_chance = drawn_.power_cut;
+    out.stall_chance = drawn_.stall;
+    out.stall_by = span(drawn_.stall_by);
+    out.late_timer_chance = drawn_.late_timer;
+    out.late_by = span(drawn_.late_by);
+    out.quiet_after = static_cast<std::size_t>(drawn_.quiet_after) -
+                      std::min(out_.deliveries, static_cast<std::size_t>(drawn_.quiet_after));
+    out.names = ctx->names;
+    out.victims = {names::store,     names::engine,   names::judge,     names::tools,
+                   names::rollouts,  names::manager,  names::replay,    names::learner,
+                   names::evaluator, names::recorder, names::experiment};
+    for (std::int64_t g = 0; g < drawn_.steps * drawn_.groups; ++g)
+      for (std::int64_t a = 0; a < drawn_.group_size; ++a)
+        out.victims.push_back(
+            stream_of({purpose::train, static_cast<std::uint64_t>(g), static_cast<std::uint32_t>(a)}));
+    return out;
+  }
+
+  static duration span(double s) {
+    return std::chrono::duration_cast<duration>(std::chrono::duration<double>(s));
+  }
+
+  std::shared_ptr<run_context> make_context(simulation& sim) {
+    fakes_heard heard;
+    heard.loaded = [this](std::uint64_t version, float state) {
+      if (machine_.on()) out_.loaded.emplace_back(version, state);
+    };
+    heard.stepped = [this](const optimizer_step& step) {
+      if (machine_.on()) out_.optimizer.push_back(step);
+    };
+    auto run = simulated_context(drawn_, sim.time(), sim.threads(), heard);
+    auto& p = run->parts;
+    p.open_store = machine_.store();
+    p.save_checkpoint = machine_.save();
+    p.load_checkpoint = machine_.load();
+    run->on_end = [this](std::optional<error> why) {
+      if (machine_.on()) finish(std::move(why));
+    };
+    return run;
+  }
+
+  /// What the checks need of the context; its directory must not outlive the actors.
+  void keep_rules(const run_context& ctx) {
+    auto kept = std::make_shared<run_context>();
+    kept->config = ctx.config;
+    kept->rules = ctx.rules;
+    kept->train = ctx.train;
+    kept->order = ctx.order;
+    out_.run = std::move(kept);
+  }
+
+  void finish(std::optional<error> why) {
+    if (std::exchange(out_.ended, true)) return;
+    out_.end_reason = std::move(why);
+  }
+
+  void look(simulation& sim, const run_context& ctx) {
+    auto sheet = sim.ask<balance>(ctx.names->find(names::replay), balance_request{}, std::chrono::seconds(1));
+    if (sheet) out_.sheets.push_back(*sheet);
+  }
+
+  std::string diagnose(simulation& sim, const run_context& ctx) {
+    std::string out;
+    const auto second = std::chrono::seconds(1);
+    auto say = [&out](const std::string& who, const auto& got, auto text) {
+      out += who + ": " + (got ? text(*got) : to_string(got.error())) + "\n";
+    };
+    say("experiment",
+        sim.ask<metric_record>(ctx.names->find(names::experiment), experiment_status_request{}, second),
+        [](const metric_record& state) { return json::dump(state.body); });
+    say("manager", sim.ask<manager_status>(ctx.names->find(names::manager), manager_status_request{}, second),
+        [](const manager_status& slots) {
+          return "admitted " + std::to_string(slots.admitted_groups) + ", running " +
+                 std::to_string(slots.running) + ", version " + std::to_string(slots.version);
+        });
+    say("replay", sim.ask<balance>(ctx.names->find(names::replay), balance_request{}, second),
+        [](const balance& sheet) { return json::dump(to_json(sheet)); });
+    for (const auto& name : {names::rollouts, names::tools})
+      say(name, sim.ask<std::vector<child_status>>(ctx.names->find(name), list_children{}, second),
+          [](const std::vector<child_status>& list) {
+            std::string children;
+            for (const auto& child : list)
+              children += " " + child.id + "=" + child.state + "(" + child.last_reason + ")";
+            return children.empty() ? std::string("no child") : children;
+          });
+    out += "board: version " + std::to_string(ctx.board->current().version) + "\n";
+    return out;
+  }
+
+  void collect() {
+    out_.admissions = machine_.read("admission");
+    out_.consumptions = machine_.read("consumption");
+    out_.retirements = machine_.read("retirement");
+    out_.rollbacks = machine_.read("rollback");
+    out_.metrics = machine_.read("metric");
+    out_.failures = machine_.read("failed");
+    out_.parks = machine_.read("park");
+    for (const char* kind : {"turn", "tool", "verdict", "failed"})
+      for (auto& r : machine_.read(kind)) out_.rollouts[r.stream].push_back(std::move(r));
+    for (auto& [stream, records] : out_.rollouts)
+      std::sort(records.begin(), records.end(),
+                [](const record& a, const record& b) { return a.seq < b.seq; });
+    out_.checkpoints = machine_.checkpoints();
+    out_.disk_full = machine_.full();
+    out_.damaged = machine_.damaged();
+  }
+
+  const drawn_world drawn_;
+  const std::uint64_t seed_;
+  std::function<void(const delivery&)> watch_;
+  evidence out_;
+  machine machine_;
+};
+
+} // namespace
+
+evidence run_seed(const drawn_world& drawn, std::uint64_t seed,
+                  const std::function<void(const delivery&)>& watch) {
+  return simulated_run(drawn, seed, watch).run(std::chrono::minutes(drawn.minutes));
+}
+
+} // namespace troupe::sim

@@ -1,0 +1,206 @@
+#include "sim/world.hpp"
+
+#include "runtime/base/nearest.hpp"
+#include "sim/checks.hpp"
+#include <algorithm>
+
+namespace troupe::sim {
+
+namespace fs = std::filesystem;
+
+void world::visit(config_visitor& v) {
+  v.key("about", about, "What the world is for, in a sentence.");
+  v.section("workload", "What runs: the real actors over a fake policy.");
+  auto& w = workload;
+  v.knob("workload.mode", w.mode, {"sync", "async"}, "rl.mode of the run.");
+  v.knob("workload.eta", w.eta, {0, 64}, "versions", "rl.eta.");
+  v.knob("workload.steps", w.steps, {1, 1000}, "steps", "rl.steps.");
+  v.knob("workload.groups", w.groups, {1, 64}, "groups", "rl.groups_per_step.");
+  v.knob("workload.group_size", w.group_size, {1, 64}, "rollouts", "rl.group_size.");
+  v.knob("workload.slots", w.slots, {1, 10'000}, "rollouts", "rollout.max_concurrent.");
+  v.knob("workload.turns", w.turns, {1, 100}, "turns", "rollout.max_turns.");
+  v.knob("workload.eval_every", w.eval_every, {0, 1000}, "steps", "eval.every.");
+  v.knob("workload.time_budget", w.time_budget, {0.001, 86'400}, "s", "rollout.time_budget.");
+  v.knob("workload.tool_latency", w.tool_latency, {0, 3600}, "s", "tools.simulated_latency.");
+  v.knob("workload.tool_tail", w.tool_tail, {1, 1000}, "", "tools.simulated_tail.");
+  v.knob("workload.tool_failing", w.tool_failing, {0, 1}, "share", "Tool calls that answer with an error.");
+  v.knob("workload.tool_poisonous", w.tool_poisonous, {0, 1}, "share",
+         "Tool calls that throw, however often they are tried.");
+  v.knob("workload.checkpoint_every", w.checkpoint_every, {1, 1000}, "steps", "checkpoint.every.");
+  v.knob("workload.checkpoint_keep", w.checkpoint_keep, {1, 1000}, "checkpoints", "checkpoint.keep.");
+  v.key("workload.intensity", w.intensity, {1, 1'000'000}, "restarts",
+        "Restarts within ten seconds past which the run's supervisor gives up.");
+  v.section("faults", "What goes wrong, from the seed.");
+  auto& f = faults;
+  v.knob("faults.kill", f.kill, {0, 1}, "chance", "Per message: some actor is killed.");
+  v.knob("faults.power_cut", f.power_cut, {0, 1}, "chance",
+         "Per message: everything stops; a new tree starts over the store and the checkpoints.");
+  v.knob("faults.stall", f.stall, {0, 1}, "chance", "Per message: its actor takes nothing for a while ...");
+  v.knob("faults.stall_by", f.stall_by, {0, 3600}, "s", "... at most so long.");
+  v.knob("faults.late_timer", f.late_timer, {0, 1}, "chance", "Per timer: it fires late ...");
+  v.knob("faults.late_by", f.late_by, {0, 3600}, "s", "... at most so much.");
+  v.knob("faults.disk_full", f.disk_full, {0, 1}, "chance",
+         "Per write: no space; half of those writes have happened all the same.");
+  v.knob("faults.cut_at_checkpoint", f.cut_at_checkpoint, {0, 1}, "chance",
+         "Per checkpoint: the power goes right behind it, before its consumption record.");
+  v.knob("faults.damaged_checkpoint", f.damaged_checkpoint, {0, 1}, "chance",
+         "Per power cut: the newest checkpoint does not verify.");
+  v.knob("faults.buggify", f.buggify, {0, 1}, "chance", "Per point in the code: it misbehaves in this run.");
+  v.key("faults.quiet_after", f.quiet_after, {0, 1'000'000'000}, "messages",
+        "Then there are no more faults: what was accepted must end.");
+  v.key("checks", checks, "What must hold, by name (`troupe sim --list`).");
+  v.key("minutes", minutes, {1, 100'000}, "min", "Virtual time after which a run that has not ended hangs.");
+  v.key("seeds", seeds, {1, 1'000'000'000}, "seeds", "Seeds of the normal test run.");
+}
+
+expected<void> world::check() const {
+  if (checks.empty())
+    return fail(errc::invalid, "checks is empty: a world that checks nothing finds nothing");
+  for (const auto& name : checks)
+    if (!find_check(name))
+      return fail(errc::invalid, "checks: there is no check \"" + name + "\"; the nearest is " +
+                                     std::string(nearest_word(name, check_names())));
+  return {};
+}
+
+namespace {
+
+template <class T>
+T pick(const std::vector<T>& from, random_stream random) {
+  if constexpr (std::is_arithmetic_v<T>) {
+    if (from.size() == 2 && from[0] < from[1]) {
+      if constexpr (std::is_floating_point_v<T>)
+        return from[0] + (from[1] - from[0]) * random.uniform();
+      else
+        return from[0] + static_cast<T>(random.below(static_cast<std::uint64_t>(from[1] - from[0] + 1)));
+    }
+  }
+  return from.empty() ? T{} : from[random.below(from.size())];
+}
+
+} // namespace
+
+drawn_world world::draw(std::uint64_t seed) const {
+  // Each knob from a stream of its own: a new knob changes no other's value.
+  auto of = [seed](std::string_view knob) {
+    return random_stream(derive_seed(derive_seed(seed, "knobs"), knob));
+  };
+  const auto& w = workload;
+  const auto& f = faults;
+  drawn_world out;
+  out.mode = pick(w.mode, of("mode"));
+  out.eta = pick(w.eta, of("eta"));
+  out.steps = pick(w.steps, of("steps"));
+  out.groups = pick(w.groups, of("groups"));
+  out.group_size = pick(w.group_size, of("group_size"));
+  out.slots = pick(w.slots, of("slots"));
+  out.turns = pick(w.turns, of("turns"));
+  out.eval_every = pick(w.eval_every, of("eval_every"));
+  out.time_budget = pick(w.time_budget, of("time_budget"));
+  out.tool_latency = pick(w.tool_latency, of("tool_latency"));
+  out.tool_tail = pick(w.tool_tail, of("tool_tail"));
+  out.tool_failing = pick(w.tool_failing, of("tool_failing"));
+  out.tool_poisonous = pick(w.tool_poisonous, of("tool_poisonous"));
+  out.checkpoint_every = pick(w.checkpoint_every, of("checkpoint_every"));
+  out.checkpoint_keep = pick(w.checkpoint_keep, of("checkpoint_keep"));
+  out.intensity = w.intensity;
+  out.kill = pick(f.kill, of("kill"));
+  out.power_cut = pick(f.power_cut, of("power_cut"));
+  out.stall = pick(f.stall, of("stall"));
+  out.stall_by = pick(f.stall_by, of("stall_by"));
+  out.late_timer = pick(f.late_timer, of("late_timer"));
+  out.late_by = pick(f.late_by, of("late_by"));
+  out.disk_full = pick(f.disk_full, of("disk_full"));
+  out.cut_at_checkpoint = pick(f.cut_at_checkpoint, of("cut_at_checkpoint"));
+  out.damaged_checkpoint = pick(f.damaged_checkpoint, of("damaged_checkpoint"));
+  out.buggify = pick(f.buggify, of("buggify"));
+  out.quiet_after = f.quiet_after;
+  out.minutes = minutes;
+  if (out.mode == "sync") out.eta = 0;
+  return out;
+}
+
+drawn_world drawn_world::calm() const {
+  drawn_world out;
+  out.mode = "sync";
+  out.eta = 0;
+  out.steps = steps;
+  out.groups = groups;
+  out.group_size = group_size;
+  out.turns = turns;
+  out.eval_every = 0;
+  out.tool_failing = tool_failing;
+  out.tool_poisonous = tool_poisonous;
+  out.intensity = intensity;
+  return out;
+}
+
+json::object drawn_world::to_json() const {
+  return {{"mode", mode},
+          {"eta", eta},
+          {"steps", steps},
+          {"groups", groups},
+          {"group_size", group_size},
+          {"slots", slots},
+          {"turns", turns},
+          {"eval_every", eval_every},
+          {"time_budget", time_budget},
+          {"tool_latency", tool_latency},
+          {"tool_tail", tool_tail},
+          {"tool_failing", tool_failing},
+          {"tool_poisonous", tool_poisonous},
+          {"checkpoint_every", checkpoint_every},
+          {"checkpoint_keep", checkpoint_keep},
+          {"kill", kill},
+          {"power_cut", power_cut},
+          {"stall", stall},
+          {"stall_by", stall_by},
+          {"late_timer", late_timer},
+          {"late_by", late_by},
+          {"disk_full", disk_full},
+          {"cut_at_checkpoint", cut_at_checkpoint},
+          {"damaged_checkpoint", damaged_checkpoint},
+          {"buggify", buggify}};
+}
+
+// -- files
+
+namespace {
+
+expected<std::vector<std::string>> names_in(const fs::path& folder) {
+  std::error_code failed;
+  std::vector<std::string> out;
+  for (const auto& entry : fs::directory_iterator(folder, failed))
+    if (entry.path().extension() == ".yaml") out.push_back(entry.path().stem().string());
+  if (failed)
+    return fail(errc::not_found, "no worlds in " + folder.string() + ": " + failed.message() +
+                                     " (--worlds names their folder)");
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+} // namespace
+
+expected<std::vector<named_world>> all_worlds(const fs::path& folder) {
+  auto names = names_in(folder);
+  if (!names) return fail(names.error());
+  std::vector<named_world> out;
+  for (const auto& name : *names) {
+    auto one = load_world(folder, name);
+    if (!one) return fail(one.error());
+    out.push_back({name, std::move(*one)});
+  }
+  return out;
+}
+
+expected<world> load_world(const fs::path& folder, const std::string& name) {
+  auto names = names_in(folder);
+  if (!names) return fail(names.error());
+  if (std::find(names->begin(), names->end(), name) == names->end())
+    return fail(errc::not_found, "no world \"" + name + "\"; the nearest is " +
+                                     std::string(nearest_word(name, {names->begin(), names->end()})) +
+                                     " (`troupe sim --list` names all)");
+  return load_config<world>(folder / (name + ".yaml"));
+}
+
+} // namespace troupe::sim

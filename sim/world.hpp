@@ -1,0 +1,70 @@
+#pragma once
+
+#include "runtime/base/random.hpp"
+#include "runtime/config.hpp"
+#include <optional>
+
+namespace troupe::sim {
+
+/// What a seed has drawn from a world: one number for each knob.
+struct drawn_world {
+  // -- workload
+  std::string mode = "async";
+  std::int64_t eta = 1, steps = 4, groups = 2, group_size = 3, slots = 5, turns = 3, eval_every = 2;
+  double time_budget = 600;                ///< seconds
+  double tool_latency = 0, tool_tail = 10; ///< seconds; p99 over median
+  double tool_failing = 0, tool_poisonous = 0;
+  std::int64_t checkpoint_every = 1, checkpoint_keep = 3;
+  // -- faults
+  double kill = 0, power_cut = 0, stall = 0, late_timer = 0; ///< chances per step
+  double stall_by = 0, late_by = 0;                          ///< seconds
+  double disk_full = 0;                                      ///< per write
+  double cut_at_checkpoint = 0, damaged_checkpoint = 0;
+  double buggify = 0;                 ///< chance that a point is on in this run
+  std::int64_t quiet_after = 100'000; ///< deliveries
+  std::int64_t intensity = 100'000;   ///< of the run's supervisor
+  std::int64_t minutes = 60;          ///< virtual time until it hangs
+
+  /// The same workload without faults, synchronous: what the weights are compared with.
+  drawn_world calm() const;
+  json::object to_json() const;
+};
+
+/// A world of the simulator, read from configs/worlds/NAME.yaml: what runs, what goes wrong, what must hold. A knob of several
+/// values is drawn anew for each seed: two numbers that rise are a range, anything else is a list.
+struct world {
+  std::string about;
+  struct workload_section {
+    std::vector<std::string> mode{"async"};
+    std::vector<std::int64_t> eta{1}, steps{4}, groups{2}, group_size{3}, slots{5}, turns{3}, eval_every{2};
+    std::vector<double> time_budget{600};
+    std::vector<double> tool_latency{0}, tool_tail{10}, tool_failing{0}, tool_poisonous{0};
+    std::vector<std::int64_t> checkpoint_every{1}, checkpoint_keep{3};
+    std::int64_t intensity = 100'000;
+  } workload;
+  struct faults_section {
+    std::vector<double> kill{0}, power_cut{0}, stall{0}, stall_by{0.1}, late_timer{0}, late_by{0.1},
+        disk_full{0};
+    std::vector<double> cut_at_checkpoint{0}, damaged_checkpoint{0}, buggify{0};
+    std::int64_t quiet_after = 100'000;
+  } faults;
+  std::vector<std::string> checks;
+  std::int64_t minutes = 60;
+  std::int64_t seeds = 100;
+
+  void visit(config_visitor& v);
+  /// Errors: invalid (a check that does not exist, no check).
+  expected<void> check() const;
+  drawn_world draw(std::uint64_t seed) const;
+};
+
+struct named_world {
+  std::string name;
+  world what;
+};
+/// All of a folder, by name. Errors: not_found, and load_world's.
+expected<std::vector<named_world>> all_worlds(const std::filesystem::path& folder);
+/// Errors: not_found (with the nearest name), invalid (file, line, column, what was expected).
+expected<world> load_world(const std::filesystem::path& folder, const std::string& name);
+
+} // namespace troupe::sim
