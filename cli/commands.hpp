@@ -49,6 +49,13 @@ struct report_arguments {
 };
 int report(const report_arguments& arguments);
 
+struct fault_report_arguments {
+  std::filesystem::path run;
+  bool json = false;
+};
+/// What was injected into a run, when it was noticed, when service was restored.
+int fault_report(const fault_report_arguments& arguments);
+
 struct eval_arguments {
   std::filesystem::path run;
   std::filesystem::path tasks; ///< empty: the run's held-out ones

@@ -52,6 +52,15 @@ int main(int argc, char** argv) {
   verb->callback([&] { code = cli::report(report); });
 
   cli::explain_arguments explain;
+  verb = app.add_subcommand("faults", "Faults that were injected into a run");
+  verb->require_subcommand(1);
+  cli::fault_report_arguments faults;
+  auto* of_faults =
+      verb->add_subcommand("report", "A table: detection, recovery, what became of the rollouts");
+  of_faults->add_option("run", faults.run, "The run's folder")->required();
+  of_faults->add_flag("--json", faults.json, "Print it as JSON");
+  of_faults->callback([&] { code = cli::fault_report(faults); });
+
   verb = app.add_subcommand("config", "What can be configured");
   verb->require_subcommand(1);
   auto* inner = verb->add_subcommand("explain", "Every key with its meaning, unit, range and value");
