@@ -1,0 +1,226 @@
+#include "gpu/files/gguf_model.hpp"
+
+#include "gpu/files/hf_model.hpp"
+#include "gpu/files/mapped_file.hpp"
+#include "gpu/rope.hpp"
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace troupe {
+
+namespace {
+
+/// Reads "ARCHITECTURE.key", keeping the first error.
+class keys {
+public:
+  keys(const gguf_contents& from, std::string architecture)
+      : from_(from), prefix_(std::move(architecture) + ".") {}
+  bool has(const std::string& key) const { return from_.has(prefix_ + key); }
+  void integer(const std::string& key, int& to, bool required) {
+    if (!required && !has(key)) return;
+    const auto got = from_.integer(prefix_ + key);
+    if (!got) return note(got.error());
+    if (*got < 0 || *got > std::numeric_limits<int>::max())
+      return note({errc::invalid, "\"" + prefix_ + key + "\" is " + std::to_string(*got)});
+    to = static_cast<int>(*got);
+  }
+  void number(const std::string& key, double& to, bool required) {
+    if (!required && !has(key)) return;
+    const auto got = from_.number(prefix_ + key);
+    got ? void(to = *got) : note(got.error());
+  }
+  std::string text(const std::string& key) const { return from_.text(prefix_ + key).value_or(""); }
+  void note(error what) {
+    if (first_.message.empty()) first_ = std::move(what);
+  }
+  const error& first() const { return first_; }
+
+private:
+  const gguf_contents& from_;
+  std::string prefix_;
+  error first_;
+};
+
+const gguf_tensor* find(const gguf_contents& in, std::string_view name) {
+  const auto found =
+      std::find_if(in.tensors.begin(), in.tensors.end(), [&](auto& t) { return t.name == name; });
+  return found == in.tensors.end() ? nullptr : &*found;
+}
+
+/// Llama 3.1's scaling is in the file as a divisor for each pair (rope_freqs.weight). It is known by them: those of
+/// Llama 3.1 and 3.3 (factor 8) and of 3.2 (factor 32).
+expected<void> read_rope_divisors(const gguf_tensor& tensor, model_config& c) {
+  const auto divisors = dequantised(tensor).data;
+  const auto plain = rope_frequencies_of(c);
+  for (double factor : {8.0, 32.0}) {
+    auto scaled = c;
+    scaled.scaling = {
+        .type = rope_scaling::kind::llama3, .factor = factor, .original_max_position_embeddings = 8192};
+    const auto wanted = rope_frequencies_of(scaled);
+    bool same = divisors.size() == wanted.per_pair.size();
+    for (std::size_t i = 0; i < divisors.size() && same; ++i)
+      same = std::abs(plain.per_pair[i] / wanted.per_pair[i] / double{divisors[i]} - 1) < 1e-4;
+    if (same) return c.scaling = scaled.scaling, expected<void>{};
+  }
+  return fail(errc::invalid,
+              "rope_freqs.weight is not of a known scaling of rotary positions (Llama 3.1, 3.2, 3.3)");
+}
+
+struct tensor_name {
+  std::string name;    ///< Hugging Face's; empty: not known
+  bool turned = false; ///< rows in the order of interleaved rotary positions, in the architecture llama
+};
+
+tensor_name hugging_face_name(std::string_view name) {
+  if (name == "token_embd.weight") return {"model.embed_tokens.weight"};
+  if (name == "output_norm.weight") return {"model.norm.weight"};
+  if (name == "output.weight") return {"lm_head.weight"};
+  constexpr std::pair<std::string_view, std::string_view> parts[] = {
+      {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
+      {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
+      {"attn_output", "self_attn.o_proj"}, {"ffn_norm", "post_attention_layernorm"},
+      {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
+      {"ffn_down", "mlp.down_proj"},       {"attn_q_norm", "self_attn.q_norm"},
+      {"attn_k_norm", "self_attn.k_norm"},
+  };
+  if (!name.starts_with("blk.")) return {};
+  const auto layer_end = name.find('.', 4), part_end = name.rfind('.');
+  if (layer_end == name.npos || part_end <= layer_end) return {};
+  const auto layer = name.substr(4, layer_end - 4),
+             part = name.substr(layer_end + 1, part_end - layer_end - 1);
+  for (auto& [theirs, ours] : parts)
+    if (part == theirs)
+      return {"model.layers." + std::string(layer) + "." + std::string(ours) +
+                  std::string(name.substr(part_end)),
+              part == "attn_q" || part == "attn_k"};
+  return {};
+}
+
+/// llama.cpp's converter puts dimension i of a head at 2i and i + half at 2i + 1; this puts them back.
+void turn_back(host_tensor& t, int head_dim) {
+  const auto rows = static_cast<std::size_t>(t.shape[0]), columns = t.data.size() / rows,
+             width = static_cast<std::size_t>(head_dim);
+  std::vector<float> out(t.data.size());
+  for (std::size_t row = 0; row < rows; ++row) {
+    const auto head = row / width * width, at = row % width, half = width / 2;
+    const auto from = head + (at < half ? 2 * at : 2 * (at - half) + 1);
+    std::copy_n(t.data.begin() + static_cast<std::ptrdiff_t>(from * columns), columns,
+                out.begin() + static_cast<std::ptrdiff_t>(row * columns));
+  }
+  t.data = std::move(out);
+}
+
+} // namespace
+
+expected<model_config> gguf_config(const gguf_contents& from) {
+  const auto architecture = from.text("general.architecture");
+  if (!architecture) return fail(architecture.error());
+  model_config c{.tie_word_embeddings = find(from, "output.weight") == nullptr};
+  if (*architecture == "qwen2")
+    c.family = model_family::qwen2;
+  else if (*architecture == "qwen3")
+    c.family = model_family::qwen3;
+  else if (*architecture != "llama")
+    return fail(errc::invalid,
+                "general.architecture is \"" + *architecture + "\", supported are llama, qwen2 and qwen3");
+  keys in(from, *architecture);
+  in.integer("block_count", c.num_hidden_layers, true);
+  in.integer("embedding_length", c.hidden_size, true);
+  in.integer("feed_forward_length", c.intermediate_size, true);
+  in.integer("attention.head_count", c.num_attention_heads, true);
+  in.integer("context_length", c.max_position_embeddings, true);
+  in.number("attention.layer_norm_rms_epsilon", c.rms_norm_eps, true);
+  in.number("rope.freq_base", c.rope_theta, false);
+  c.num_key_value_heads = c.num_attention_heads;
+  in.integer("attention.head_count_kv", c.num_key_value_heads, false);
+  c.head_dim = c.num_attention_heads > 0 ? c.hidden_size / c.num_attention_heads : 0;
+  in.integer("attention.key_length", c.head_dim, false);
+  int value_length = c.head_dim, turned = c.head_dim;
+  in.integer("attention.value_length", value_length, false);
+  in.integer("rope.dimension_count", turned, false);
+  if (value_length != c.head_dim || turned != c.head_dim)
+    in.note({errc::invalid, "heads of " + std::to_string(c.head_dim) + " dimensions with values of " +
+                                std::to_string(value_length) + " and " + std::to_string(turned) +
+                                " rotary ones, supported are equal numbers"});
+  in.integer("attention.sliding_window", c.sliding_window, false);
+  if (in.has("expert_count")) {
+    int experts = 0;
+    in.integer("expert_count", experts, false);
+    if (experts > 0)
+      in.note({errc::invalid, "a mixture of " + std::to_string(experts) + " experts is not supported"});
+  }
+  if (const auto type = in.text("rope.scaling.type"); !type.empty() && type != "none") {
+    auto& s = c.scaling;
+    s.type = type == "yarn" ? rope_scaling::kind::yarn : rope_scaling::kind::linear;
+    if (type != "yarn" && type != "linear")
+      in.note({errc::invalid, "rope.scaling.type is \"" + type + "\", supported are none, linear and yarn"});
+    in.number("rope.scaling.factor", s.factor, true);
+    if (type == "yarn") {
+      s.original_max_position_embeddings = c.max_position_embeddings;
+      in.integer("rope.scaling.original_context_length", s.original_max_position_embeddings, false);
+      s.attention_factor = s.factor <= 1 ? 1 : 0.1 * std::log(s.factor) + 1;
+    }
+  }
+  const auto* embedding = find(from, "token_embd.weight");
+  if (!embedding || embedding->shape.size() != 2)
+    return fail(errc::corrupt, "tensor \"token_embd.weight\" is missing, or no matrix");
+  c.vocab_size =
+      static_cast<int>(std::min<std::int64_t>(embedding->shape[0], std::numeric_limits<int>::max()));
+  c.qkv_bias = find(from, "blk.0.attn_q.bias") != nullptr;
+  c.output_bias = find(from, "blk.0.attn_output.bias") != nullptr;
+  c.qk_norm = find(from, "blk.0.attn_q_norm.weight") != nullptr;
+  if (!in.first().message.empty()) return fail(in.first());
+  if (auto fine = check(c); !fine) return fail(fine.error());
+  if (const auto* divisors = find(from, "rope_freqs.weight"))
+    if (auto read = read_rope_divisors(*divisors, c); !read) return fail(read.error());
+  return c;
+}
+
+expected<model_weights> gguf_weights(const gguf_contents& from) {
+  const auto config = gguf_config(from);
+  if (!config) return fail(config.error());
+  model_weights out{.config = *config, .tensors = {}};
+  const auto shapes = expected_shapes(*config);
+  for (auto& tensor : from.tensors) {
+    if (tensor.name == "rope_freqs.weight") continue;
+    const auto known = hugging_face_name(tensor.name);
+    const auto wanted = shapes.find(known.name);
+    if (wanted == shapes.end())
+      return fail(errc::corrupt, "tensor \"" + tensor.name + "\" is none that the metadata asks for");
+    if (tensor.shape != wanted->second)
+      return fail(errc::corrupt, "tensor \"" + tensor.name + "\" has shape " +
+                                     json::dump(json::array(tensor.shape.begin(), tensor.shape.end())) +
+                                     ", the metadata asks for " +
+                                     json::dump(json::array(wanted->second.begin(), wanted->second.end())));
+    auto values = dequantised(tensor);
+    if (known.turned && config->family == model_family::llama) turn_back(values, config->head_dim);
+    if (!out.tensors.emplace(known.name, std::move(values)).second)
+      return fail(errc::corrupt, "tensor \"" + tensor.name + "\" is there twice");
+  }
+  if (auto fine = check_tensors(out, "the file"); !fine) return fail(fine.error());
+  return out;
+}
+
+expected<gguf_model> load_gguf_model(const std::filesystem::path& file) {
+  const auto map = mapped_file::open(file);
+  if (!map) return fail(map.error());
+  const auto contents = parse_gguf(map->bytes(), file.string());
+  if (!contents) return fail(contents.error());
+  auto weights = gguf_weights(*contents);
+  if (!weights) return fail(weights.error().code, file.string() + ": " + weights.error().message);
+  gguf_model out{.weights = std::move(*weights),
+                 .words = {},
+                 .chat_template = contents->text("tokenizer.chat_template").value_or("")};
+  if (!contents->has("tokenizer.ggml.model")) return out;
+  auto words = gguf_tokenizer(*contents, file.string());
+  if (!words) return fail(words.error());
+  if (words->vocab_size() > out.weights.config.vocab_size)
+    return fail(errc::corrupt, file.string() + ": its tokenizer has " + std::to_string(words->vocab_size()) +
+                                   " tokens, its embedding " + std::to_string(out.weights.config.vocab_size) +
+                                   " rows");
+  out.words = std::move(*words);
+  return out;
+}
+
+} // namespace troupe
