@@ -1,4 +1,6 @@
 #include "cli/commands.hpp"
+
+#include "actors/ledger.hpp"
 #include "cli/run_report.hpp"
 #include "cli/tables.hpp"
 
