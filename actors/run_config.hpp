@@ -105,7 +105,7 @@ struct run_config {
 
   struct health_section {
     bool enabled = true;
-    double patience = 1, store_patience = 10, learner_patience = 300;
+    double patience = 0.7, store_patience = 10, learner_patience = 300;
   } health;
 
   struct control_section {

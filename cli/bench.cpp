@@ -159,6 +159,35 @@ int partial_ratio(const bench_arguments& arguments) {
   return compare(arguments, {"whole", {"rollout.time_budget=86400"}}, {"partial", {budget}}, 1.5);
 }
 
+/// The soak's run with and without its faults: how much useful work is left, and is the policy as good?
+int soak(const bench_arguments& arguments) {
+  auto config = arguments;
+  if (config.config == bench_arguments{}.config) config.config = "configs/faults/soak.yaml";
+  const std::vector<std::string> steps{"rl.steps=" + std::to_string(arguments.steps)};
+  auto quiet = steps;
+  quiet.insert(quiet.end(), {"faults.enabled=false", "faults.plan=[]"});
+  table_rows rows{{"run", "RL s", "steps", "restarts", "T=1 after", "greedy after", "balance"}};
+  double time[2];
+  int n = 0;
+  for (const auto& [name, words] : {std::pair{std::string("clean"), quiet}, {std::string("soak"), steps}}) {
+    auto run = train_child(config, "bench-" + name, words);
+    if (!run) return complain(run.error());
+    const auto* step = run->last("step");
+    const auto* said = run->last("report");
+    const auto* report = said ? values::object(*said, "report") : nullptr;
+    if (!step || !report) return complain({errc::internal, "the run printed no step or no report"});
+    time[n++] = values::number(*step, "seconds");
+    rows.push_back({name, fixed(time[n - 1], 1), fixed(values::number(*step, "step"), 0),
+                    fixed(values::number(*step, "restarts"), 0),
+                    fixed(values::number(*report, "heldout.after.pass_at_1")),
+                    fixed(values::number(*report, "heldout.after.greedy")),
+                    balance_holds(*report) ? "holds" : "does not hold"});
+  }
+  std::cout << render_table(rows) << "useful work under faults: " << fixed(100 * time[0] / time[1], 1)
+            << " % of the clean run's (asked: at least 90 %)\n";
+  return ok;
+}
+
 /// CPU time of every thread that is neither the engine's nor the learner's, as a share of the run's wall clock: supervision,
 /// messaging, timers and the store, and also search, parsing and tokenising, which the same threads do. An upper bound.
 int overhead(const bench_arguments& arguments) {
@@ -208,10 +237,11 @@ int bench(const bench_arguments& arguments) {
   if (arguments.name == "quickstart") return quickstart(arguments);
   if (arguments.name == "async") return async_ratio(arguments);
   if (arguments.name == "partial") return partial_ratio(arguments);
+  if (arguments.name == "soak") return soak(arguments);
   if (arguments.name == "overhead") return overhead(arguments);
   if (arguments.name == "startup") return startup(arguments);
   return complain({errc::invalid, "no benchmark \"" + arguments.name +
-                                      "\"; expected quickstart, async, partial, overhead or startup"});
+                                      "\"; expected quickstart, async, partial, soak, overhead or startup"});
 }
 
 } // namespace troupe::cli

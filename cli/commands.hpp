@@ -75,7 +75,7 @@ struct explain_arguments {
 int explain_config(const explain_arguments& arguments);
 
 struct bench_arguments {
-  std::string name; ///< quickstart | async | partial | overhead | startup
+  std::string name; ///< quickstart | async | partial | soak | overhead | startup
   std::filesystem::path config = "configs/quickstart.yaml";
   std::filesystem::path folder = "runs/bench";
   std::vector<std::string> overrides;

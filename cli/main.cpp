@@ -73,13 +73,14 @@ int main(int argc, char** argv) {
 
   cli::bench_arguments bench;
   verb = app.add_subcommand(
-      "bench", "Measure the quickstart's figures: quickstart, async, partial, overhead, startup");
+      "bench", "Measure the quickstart's figures: quickstart, async, partial, soak, overhead, startup");
   verb->add_option("name", bench.name, "Which")->required();
   verb->add_option("overrides", bench.overrides, "key=value for the runs");
   verb->add_option("--config", bench.config, "The runs' YAML file");
   verb->add_option("--folder", bench.folder, "Where the runs go");
   verb->add_option("--seeds", bench.seeds, "Runs to average")->check(CLI::Range(1, 100));
-  verb->add_option("--steps", bench.steps, "RL steps of async and partial")->check(CLI::Range(1, 100000));
+  verb->add_option("--steps", bench.steps, "RL steps of async, partial and soak")
+      ->check(CLI::Range(1, 100000));
   verb->add_option("--latency", bench.latency, "async, partial: median time of a tool call, seconds")
       ->check(CLI::Range(0.0, 60.0));
   verb->callback([&] { code = cli::bench(bench); });

@@ -15,7 +15,7 @@ metric_counter tool_cpu_seconds(metrics_registry& in) {
 }
 
 behavior tool_call_actor::make_behavior() {
-  change_ = fault_in_answer(*ctx_, "tool", "call", job_.key.text());
+  change_ = fault_in_answer(*ctx_, "tool", "call", "tool/" + job_.key.text());
   auto time = latency();
   if (change_ && change_->what == fault_kind::slow) time += change_->length;
   if (time > duration(0))
