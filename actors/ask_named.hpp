@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/context.hpp"
+#include "runtime/base/buggify.hpp"
 
 namespace troupe {
 
@@ -45,6 +46,8 @@ void ask_named(self_ptr self, const context_ptr& ctx, const std::string& name, d
       const auto left = end - duration(self->clock().now().time_since_epoch());
       if (left <= duration(0))
         return bad(error{errc::timeout, "no answer from " + name + " before the deadline"});
+      if (buggify<"ask: the peer is gone for the moment">())
+        return send_later(self, std::chrono::milliseconds(20), resume_later{[me] { me->go(); }});
       ask(self, ctx->names->find(name), left, message, ok, [me](error why) {
         if (why.code == errc::disk_full) {
           note_disk_full(*me->ctx);

@@ -1,4 +1,5 @@
 #include "actors/ledger.hpp"
+#include "runtime/base/planted.hpp"
 
 #include <algorithm>
 #include <array>
@@ -108,7 +109,7 @@ expected<ledger> fold_ledger(const std::vector<record>& admissions, const std::v
       if (!steps) return broken(back, steps.error());
       undone = undone || (back.seq > r.seq && *step >= *steps);
     }
-    if (undone) continue; // LED-1
+    if (undone && !planted("undone_counts")) continue; // LED-1
     book.steps = std::max(book.steps, static_cast<std::uint64_t>(*step) + 1);
     book.trained += (*trained)->size();
     for (const auto& group : **groups)

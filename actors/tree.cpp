@@ -10,6 +10,8 @@
 #include "actors/recorder/recorder_actor.hpp"
 #include "actors/replay_buffer/replay_buffer.hpp"
 #include "actors/rollout_manager/rollout_manager.hpp"
+#include "runtime/base/buggify.hpp"
+#include "runtime/base/planted.hpp"
 #include "runtime/health.hpp"
 #include "runtime/log.hpp"
 
@@ -51,7 +53,8 @@ std::function<void(const supervision_event&)> observer(const context_ptr& ctx) {
     if (run->faults && (event.kind == supervision_kind::ended || event.kind == supervision_kind::restarted))
       tell(run->names->find(names::faults), life_news{event.kind, event.child, run->time->now()});
     if (event.kind != supervision_kind::quarantined) return;
-    if (auto key = parse_rollout_stream(event.child)) {
+    if (auto key = parse_rollout_stream(event.child); key && !planted("quarantine_untold")) {
+      probe<"tree: a rollout is given up">();
       const rollout_failed news{*key, {errc::exhausted, "quarantined: " + to_string(event.reason)}};
       tell(run->names->find(key->why == purpose::train ? names::replay : names::evaluator), news);
       tell(run->names->find(names::manager), rollout_ended{*key});

@@ -89,6 +89,7 @@ struct sim_arguments {
   std::string world;
   std::string seeds = "0..99"; ///< "A..B", both included, or one number
   std::filesystem::path worlds = "configs/worlds";
+  std::string plant; ///< a bug on purpose; empty: none
   int threads = 1;
   bool list = false, trace = false, json = false;
 };

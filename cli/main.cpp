@@ -92,6 +92,7 @@ int main(int argc, char** argv) {
   verb->add_option("--seeds", sim.seeds, "A..B, both included");
   verb->add_option("--worlds", sim.worlds, "The folder of the worlds");
   verb->add_option("--threads", sim.threads, "Seeds that run at once")->check(CLI::Range(1, 256));
+  verb->add_option("--plant", sim.plant, "Run with a bug on purpose (--list names them): it must be found");
   verb->add_flag("--list", sim.list, "Name the worlds and the checks");
   verb->add_flag("--trace", sim.trace, "Print every message: virtual time, actor, message");
   verb->add_flag("--json", sim.json, "Print JSON");

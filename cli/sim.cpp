@@ -1,8 +1,11 @@
 #include "cli/commands.hpp"
 #include "cli/tables.hpp"
+#include "runtime/base/buggify.hpp"
 #include "runtime/base/clock.hpp"
+#include "runtime/base/nearest.hpp"
 #include "runtime/log.hpp"
 #include "sim/checks.hpp"
+#include "sim/plants.hpp"
 #include "sim/run.hpp"
 #include "sim/sweep.hpp"
 
@@ -52,12 +55,20 @@ int list(const std::filesystem::path& folder, bool as_json) {
                                  {"seeds", what.seeds}});
     for (const auto& check : sim::all_checks())
       checks.push_back(json::object{{"name", check.name}, {"says", check.says}});
-    std::cout << json::dump(json::object{{"worlds", std::move(out)}, {"checks", std::move(checks)}}) << '\n';
+    json::array plants;
+    for (const auto& it : sim::all_plants())
+      plants.push_back(json::object{{"name", it.name}, {"says", it.says}});
+    std::cout << json::dump(json::object{{"worlds", std::move(out)},
+                                         {"checks", std::move(checks)},
+                                         {"plants", std::move(plants)}})
+              << '\n';
     return ok;
   }
   for (const auto& [name, what] : *worlds) std::cout << name << "\n    " << what.about << '\n';
   std::cout << "\nchecks, by name:\n";
   for (const auto& check : sim::all_checks()) std::cout << "    " << check.name << ": " << check.says << '\n';
+  std::cout << "\nbugs that can be planted (--plant), to see that they are found:\n";
+  for (const auto& it : sim::all_plants()) std::cout << "    " << it.name << ": " << it.says << '\n';
   return ok;
 }
 
@@ -95,6 +106,12 @@ json::object to_json(const std::string& name, const sim::sweep_result& result, d
                    {"damaged_checkpoints", result.damaged},
                    {"trace", result.trace},
                    {"broken", nullptr}};
+  json::object reached;
+  for (const auto point : all_points()) {
+    const auto times = result.reached.find(std::string(point));
+    reached[point] = times == result.reached.end() ? 0 : times->second;
+  }
+  out["reached"] = std::move(reached);
   if (!result.broken) return out;
   json::array findings;
   for (const auto& [check, found] : result.broken->findings)
@@ -124,6 +141,15 @@ void print(const std::string& name, const sim::sweep_result& result, double spen
       static_cast<unsigned long long>(result.kills), static_cast<unsigned long long>(result.cuts),
       static_cast<unsigned long long>(result.stalls), static_cast<unsigned long long>(result.disk_full),
       static_cast<unsigned long long>(result.damaged));
+  std::string never;
+  std::size_t seen = 0;
+  for (const auto point : all_points())
+    if (result.reached.contains(std::string(point)))
+      ++seen;
+    else
+      never += "    " + std::string(point) + '\n';
+  std::printf("  %zu of %zu rare paths reached%s\n%s", seen, all_points().size(),
+              never.empty() ? "" : "; never:", never.c_str());
 }
 
 } // namespace
@@ -135,6 +161,12 @@ int sim(const sim_arguments& arguments) {
   if (!seeds) return complain(seeds.error());
   auto what = sim::load_world(arguments.worlds, arguments.world);
   if (!what) return complain(what.error());
+  if (!sim::plant_bug(arguments.plant)) {
+    std::vector<std::string_view> known;
+    for (const auto& it : sim::all_plants()) known.push_back(it.name);
+    return complain({errc::invalid, "no bug \"" + arguments.plant + "\" can be planted; the nearest is " +
+                                        std::string(nearest_word(arguments.plant, known))});
+  }
   (void)open_log(
       {.level = log_level::error, .on_warning = [](std::string_view) {}}); // deaths are no news here
   const auto start = system_clock().now();

@@ -1,4 +1,5 @@
 #include "runtime/restart_policy.hpp"
+#include "runtime/base/planted.hpp"
 
 #include <algorithm>
 
@@ -7,6 +8,7 @@ namespace troupe {
 bool restart_window::admit(duration now) {
   while (!times_.empty() && now - times_.front() > period_) times_.pop_front();
   times_.push_back(now);
+  if (planted("restart_window")) return times_.size() < static_cast<std::size_t>(std::max(intensity_, 0));
   return times_.size() <= static_cast<std::size_t>(std::max(intensity_, 0));
 }
 

@@ -131,8 +131,11 @@ void simulation::mix(const std::string& message) {
 }
 
 void simulation::run() {
-  while (step()) {
-  }
+  for (std::size_t messages = 0; step(); ++messages)
+    if (messages >= most_per_instant_) {
+      endless_ = true;
+      powered_ = false;
+    }
 }
 
 std::size_t simulation::run_for(duration time) {

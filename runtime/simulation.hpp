@@ -65,6 +65,9 @@ public:
   /// Hears every message before its actor takes it.
   void observe(std::function<void(const delivery&)> observer) { observer_ = std::move(observer); }
   void cut_power() { powered_ = false; }
+  /// Actors that send each other more messages than this without waiting for a timer never end: the power is cut, and endless() is
+  /// true.
+  void limit_instant(std::size_t messages) { most_per_instant_ = messages; }
 
   // -- running
   /// Runs one message of one actor chosen by the seed; false if there is none.
@@ -83,6 +86,7 @@ public:
   std::size_t kills() const { return kills_; }
   std::size_t stalls() const { return stalls_; }
   bool powered() const { return powered_; }
+  bool endless() const { return endless_; }
 
 private:
   class virtual_clock final : public clock {
@@ -129,7 +133,8 @@ private:
   std::multimap<caf::actor_clock::time_point, caf::resumable*> stalled_;
   std::uint64_t trace_ = 1469598103934665603ull;
   std::size_t steps_ = 0, kills_ = 0, stalls_ = 0;
-  bool powered_ = true;
+  std::size_t most_per_instant_ = static_cast<std::size_t>(-1);
+  bool powered_ = true, endless_ = false;
 };
 
 /// The actor behind simulation::ask.

@@ -1,5 +1,6 @@
 #include "runtime/store.hpp"
 
+#include "runtime/base/planted.hpp"
 #include "runtime/message_types.hpp"
 #include <mutex>
 
@@ -96,7 +97,9 @@ behavior store_actor::make_behavior() {
         reply<std::vector<append_outcome>> answer(self_);
         auto promise = answer.promise();
         for (auto& one : request.records) waiting_bytes_ += one.body.size();
+        const auto count = request.records.size();
         waiting_.push_back({std::move(request.records), std::move(answer)});
+        if (planted("ack_before_commit")) waiting_.back().answer.deliver(std::vector<append_outcome>(count));
         // The commit queues behind every append that is in the mailbox now: they all share it.
         if (waiting_.size() == 1) self_->send(self_, commit_atom::value);
         if (waiting_.size() >= group_requests || waiting_bytes_ >= group_bytes) commit();

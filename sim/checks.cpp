@@ -1,6 +1,7 @@
 #include "sim/checks.hpp"
 
 #include "gpu/advantage.hpp"
+#include "runtime/base/planted.hpp"
 #include "sim/books.hpp"
 #include "sim/run.hpp"
 #include <algorithm>
@@ -154,7 +155,8 @@ std::optional<float> calm_weights(const drawn_world& workload) {
   static std::mutex guard;
   static std::map<std::string, std::optional<float>> known;
   std::scoped_lock lock(guard);
-  const auto [entry, fresh] = known.try_emplace(json::dump(workload.to_json()));
+  const auto* bug = planted_bug().load();
+  const auto [entry, fresh] = known.try_emplace(json::dump(workload.to_json()) + (bug ? *bug : ""));
   if (fresh)
     if (const auto calm = run_seed(workload, 0); calm.ended && !calm.end_reason && calm.failures.empty())
       entry->second = state_of(calm.checkpoints.back().weights);
@@ -172,6 +174,25 @@ finding weights_as_calm(const evidence& of) {
   return {};
 }
 
+std::vector<std::uint64_t> sampled(const std::vector<std::uint64_t>& all,
+                                   const std::vector<std::uint8_t>& mask) {
+  std::vector<std::uint64_t> out;
+  for (std::size_t i = 0; i < all.size() && i < mask.size(); ++i)
+    if (mask[i]) out.push_back(all[i]);
+  return out;
+}
+
+/// From the records' text, without the code that a rollout reads them with.
+std::vector<std::uint64_t> committed_versions(const evidence& of, const rollout_key& key) {
+  std::vector<std::uint64_t> out;
+  for (const auto& r : of.rollouts.at(stream_of(key))) {
+    if (r.kind != "turn") continue;
+    const auto body = json::parse(r.body)->get_object();
+    for (const auto& v : body.at("versions").get_array()) out.push_back(v.to_number<std::uint64_t>());
+  }
+  return out;
+}
+
 /// What the learner was given is what the store has: tokens, logprobs, versions and the verdict's reward.
 finding trained_as_sampled(const evidence& of) {
   for (const auto& step : of.optimizer)
@@ -185,7 +206,8 @@ finding trained_as_sampled(const evidence& of) {
           durable.mask[i] = 0;
       if (durable.tokens != s.tokens || durable.mask != s.mask)
         return s.id + " was trained on with other tokens than were committed";
-      if (durable.versions != s.versions || durable.behaviour_logprobs != s.behaviour_logprobs)
+      if (committed_versions(of, t->key()) != sampled(s.versions, t->sample(1).mask) ||
+          durable.behaviour_logprobs != s.behaviour_logprobs)
         return s.id + " was trained on with other versions or logprobs than were committed";
       if (durable.reward != s.reward)
         return s.id + " was trained on with reward " + std::to_string(s.reward) + ", its verdict says " +

@@ -57,8 +57,8 @@ std::shared_ptr<run_context> simulated_context(const drawn_world& drawn, const c
   run->threads = threads;
   run->warmup_batch = [](std::int64_t) { return std::vector<sft_sample>{}; };
   auto& p = run->parts;
-  p.make_engine = [heard]() -> expected<std::unique_ptr<engine_core>> {
-    return scripted_engine(heard.loaded);
+  p.make_engine = [heard, poisonous = drawn.poisonous]() -> expected<std::unique_ptr<engine_core>> {
+    return scripted_engine(poisonous, heard.loaded);
   };
   p.make_learner = [heard](const model_weights& start) -> expected<std::unique_ptr<learner>> {
     return hashing_learner(start, heard.stepped);

@@ -34,6 +34,8 @@ struct evidence {
   };
   std::vector<restart> restarts;
 
+  std::map<std::string, std::uint64_t> reached; ///< rare points (runtime/base/buggify.hpp), how often
+
   // -- figures
   std::uint64_t trace = 0;
   std::size_t deliveries = 0, kills = 0, cuts = 0, stalls = 0, disk_full = 0, damaged = 0;

@@ -23,13 +23,16 @@ namespace {
 
 class engine final : public engine_core {
 public:
-  explicit engine(std::function<void(std::uint64_t, float)> loaded) : loaded_(std::move(loaded)) {}
+  engine(double poisonous, std::function<void(std::uint64_t, float)> loaded)
+      : poisonous_(poisonous), loaded_(std::move(loaded)) {}
   void set_weights(weights_ptr weights, std::uint64_t version, kv_policy) override {
     version_ = version;
     loaded_(version, state_of(*weights));
   }
   expected<void> submit(generate_request request) override {
     if (request.context.empty()) return fail(errc::invalid, "an empty context");
+    if (uniform_at(derive_seed(request.seed, "poison"), request.sequence, 0) < poisonous_)
+      return fail(errc::internal, "a poisonous sequence");
     const double draw = uniform_at(request.seed, request.sequence, request.context.size());
     std::vector<text_piece> written;
     if (draw < 0.5)
@@ -76,6 +79,7 @@ private:
     std::vector<token> script;
     generated out;
   };
+  double poisonous_;
   std::function<void(std::uint64_t, float)> loaded_;
   std::deque<running> running_;
   std::uint64_t version_ = 0;
@@ -146,8 +150,9 @@ private:
 
 } // namespace
 
-std::unique_ptr<engine_core> scripted_engine(std::function<void(std::uint64_t, float)> loaded) {
-  return std::make_unique<engine>(std::move(loaded));
+std::unique_ptr<engine_core> scripted_engine(double poisonous,
+                                             std::function<void(std::uint64_t, float)> loaded) {
+  return std::make_unique<engine>(poisonous, std::move(loaded));
 }
 
 std::unique_ptr<learner> hashing_learner(const model_weights& start,

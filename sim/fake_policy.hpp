@@ -15,8 +15,10 @@ std::shared_ptr<const tokenizer> words();
 float state_of(const model_weights& weights);
 
 /// A policy without tensors: it writes a search call, an answer or nonsense, chosen by (seed, sequence, place in the context) alone,
-/// one token a step. Everything else (actors, tokenizer, parser, store) is real. `loaded` hears of each set of weights taken in.
-std::unique_ptr<engine_core> scripted_engine(std::function<void(std::uint64_t version, float state)> loaded);
+/// one token a step. Everything else (actors, tokenizer, parser, store) is real. Of all
+/// sequences the share `poisonous` is refused, whenever it is tried. `loaded` hears of each set of weights taken in.
+std::unique_ptr<engine_core> scripted_engine(double poisonous,
+                                             std::function<void(std::uint64_t version, float state)> loaded);
 
 /// One optimizer step, as the fake learner saw it.
 struct optimizer_step {

@@ -1,6 +1,7 @@
 #include "sim/run.hpp"
 
 #include "actors/tree.hpp"
+#include "runtime/base/buggify.hpp"
 #include "sim/context.hpp"
 #include "sim/machine.hpp"
 
@@ -9,6 +10,27 @@
 namespace troupe::sim {
 
 namespace {
+
+/// Rare points of one run: each is on with a chance from the seed, and fires then one time in four (FoundationDB's numbers).
+class points_by_seed final : public rare_points {
+public:
+  points_by_seed(std::uint64_t seed, double chance, std::map<std::string, std::uint64_t>& reached)
+      : seed_(derive_seed(seed, "rare points")), chance_(chance), reached_(reached), draw_(seed_) {
+    points_of_thread() = this;
+  }
+  ~points_by_seed() override { points_of_thread() = nullptr; }
+  bool fires(std::string_view point) override {
+    return chance_ > 0 && uniform_at(derive_seed(seed_, point), 0, 0) < chance_ && draw_.chance(0.25);
+  }
+  void reached(std::string_view point) override { ++reached_[std::string(point)]; }
+  void quiet() { chance_ = 0; }
+
+private:
+  std::uint64_t seed_;
+  double chance_;
+  std::map<std::string, std::uint64_t>& reached_;
+  random_stream draw_;
+};
 
 class simulated_run {
 public:
@@ -24,6 +46,8 @@ public:
   evidence run(duration most) {
     duration now = std::chrono::hours(1);
     const auto end = now + most;
+    points_by_seed points(seed_, drawn_.buggify, out_.reached);
+    points_ = &points;
     for (std::uint64_t life = 0; !out_.ended && now < end; ++life) now = live(life, now, end);
     out_.virtual_time = now - std::chrono::hours(1);
     collect();
@@ -37,6 +61,7 @@ private:
     machine_.power_on(sim.time());
     machine_.on_cut([&sim] { sim.cut_power(); });
     if (watch_) sim.observe(watch_);
+    sim.limit_instant(100'000);
     auto ctx = make_context(sim);
     keep_rules(*ctx);
     auto tree = tree_options(ctx);
@@ -56,9 +81,18 @@ private:
     while (!out_.ended && sim.powered() && sim.time().now() < end) {
       sim.run_for(std::chrono::seconds(1));
       if (!out_.ended && sim.powered()) look(sim, *ctx);
+      if (out_.deliveries + sim.steps() >= static_cast<std::size_t>(drawn_.quiet_after)) {
+        machine_.quiet();
+        points_->quiet();
+      }
     }
     if (!out_.ended && sim.powered()) out_.state = diagnose(sim, *ctx);
     const auto now = sim.time().now();
+    if (sim.endless()) {
+      out_.state = "its actors send each other messages without end while no time passes";
+      machine_.shut_down();
+      return end;
+    }
     const bool cut = !out_.ended && !sim.powered();
     cut ? machine_.lose_power() : machine_.shut_down(); // what actors do as they are taken down has no effect
     out_.deliveries += sim.steps();
@@ -66,7 +100,6 @@ private:
     out_.stalls += sim.stalls();
     out_.cuts += cut;
     out_.trace = derive_seed(out_.trace, sim.trace());
-    if (out_.deliveries >= static_cast<std::size_t>(drawn_.quiet_after)) machine_.quiet();
     return now;
   }
 
@@ -185,6 +218,7 @@ private:
   std::function<void(const delivery&)> watch_;
   evidence out_;
   machine machine_;
+  points_by_seed* points_ = nullptr;
 };
 
 } // namespace

@@ -18,7 +18,8 @@ struct sweep_result {
   std::uint64_t seeds = 0;           ///< run, the broken one included
   std::uint64_t deliveries = 0, kills = 0, cuts = 0, stalls = 0, disk_full = 0, damaged = 0;
   double virtual_seconds = 0;
-  std::uint64_t trace = 0; ///< of all seeds, in order
+  std::uint64_t trace = 0;                      ///< of all seeds, in order
+  std::map<std::string, std::uint64_t> reached; ///< rare points, how often
 };
 
 /// One seed, checked. Adds its figures to `sum`; gives its trace.

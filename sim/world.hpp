@@ -13,7 +13,7 @@ struct drawn_world {
   std::int64_t eta = 1, steps = 4, groups = 2, group_size = 3, slots = 5, turns = 3, eval_every = 2;
   double time_budget = 600;                ///< seconds
   double tool_latency = 0, tool_tail = 10; ///< seconds; p99 over median
-  double tool_failing = 0, tool_poisonous = 0;
+  double tool_failing = 0, tool_poisonous = 0, poisonous = 0;
   std::int64_t checkpoint_every = 1, checkpoint_keep = 3;
   // -- faults
   double kill = 0, power_cut = 0, stall = 0, late_timer = 0; ///< chances per step
@@ -38,7 +38,7 @@ struct world {
     std::vector<std::string> mode{"async"};
     std::vector<std::int64_t> eta{1}, steps{4}, groups{2}, group_size{3}, slots{5}, turns{3}, eval_every{2};
     std::vector<double> time_budget{600};
-    std::vector<double> tool_latency{0}, tool_tail{10}, tool_failing{0}, tool_poisonous{0};
+    std::vector<double> tool_latency{0}, tool_tail{10}, tool_failing{0}, tool_poisonous{0}, poisonous{0};
     std::vector<std::int64_t> checkpoint_every{1}, checkpoint_keep{3};
     std::int64_t intensity = 100'000;
   } workload;

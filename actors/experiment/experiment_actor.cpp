@@ -1,6 +1,8 @@
 #include "actors/experiment/experiment_actor.hpp"
 
 #include "actors/recorder/recorder_actor.hpp"
+#include "runtime/base/buggify.hpp"
+#include "runtime/base/planted.hpp"
 
 #include <algorithm>
 
@@ -82,7 +84,9 @@ void experiment_actor::next_step() {
   if (ended_) return;
   const auto version = ctx_->board->current().version;
   // A step that is durable but whose figures are not (somebody died between the two): the learner still has its report.
-  const bool unreported = version > 0 && !recorded_.contains("metric/step/" + std::to_string(version));
+  const bool unreported = version > 0 && !recorded_.contains("metric/step/" + std::to_string(version)) &&
+                          !planted("step_without_figures");
+  if (unreported) probe<"experiment: a durable step without its figures">();
   if (!unreported && version >= static_cast<std::uint64_t>(ctx_->config.rl.steps)) return after_stage();
   const auto step = unreported ? version - 1 : version;
   if (paused_) {
@@ -107,6 +111,7 @@ void experiment_actor::next_step() {
       },
       [this](error why) {
         // A learner that went back to an older checkpoint has not published it yet: look at the board again.
+        probe<"experiment: it disagrees with the learner about the step">();
         if (why.code != errc::conflict || ++disagreements_ > 100) return finish(std::move(why));
         send_later(self_, std::chrono::milliseconds(50), resume_later{[this] { next_step(); }});
       });

@@ -2,6 +2,7 @@
 
 #include "actors/ask_named.hpp"
 #include "actors/fault_injector/fault_points.hpp"
+#include "runtime/base/buggify.hpp"
 
 #include <cmath>
 
@@ -28,6 +29,7 @@ public:
             }
             return to_caf({errc::unavailable, "injected"}); // also slow: whoever asks tries again
           }
+          if (buggify<"judge: it fails">()) return to_caf({errc::internal, "the judge failed (on purpose)"});
           return answer(judge_answer(*ask.finished, ctx_->config.reward_shape()));
         },
     };

@@ -1,6 +1,8 @@
 #include "actors/learner/learner_actor.hpp"
 
 #include "actors/fault_injector/fault_points.hpp"
+#include "runtime/base/buggify.hpp"
+#include "runtime/base/planted.hpp"
 #include "runtime/log.hpp"
 #include "runtime/trace.hpp"
 
@@ -53,6 +55,7 @@ behavior learner_actor::make_behavior() {
         if (!ready_) {
           answer.fail({errc::unavailable, "the learner is reading its ledger"});
         } else if (ask.step + 1 == version_) { // LEARN-4; still busy: it is being made durable and published
+          probe<"learner: asked again for a finished step">();
           step_asker_.emplace(std::move(answer));
           if (!busy_step_) report_step();
         } else if (ask.step != version_) {
@@ -81,7 +84,17 @@ void learner_actor::reconcile(const ledger& book) {
       self_->send(self_, warm_up_step{});
     }
   };
-  auto publish_then_go = [this, go] { has_checkpoint_ ? publish(go) : go(); };
+  auto publish_then_go = [this, go] {
+    if (!has_checkpoint_) return go();
+    if (ctx_->board->current().version <= version_ || planted("newer_rollouts_go_on")) return publish(go);
+    // Weights go back: no rollout of newer groups may run when the engine has the older ones.
+    probe<"learner: the engine's weights are newer than the checkpoint">();
+    ctx_->board->confirm(std::min(version_, ctx_->board->confirmed()));
+    ask_named(
+        self_, ctx_, names::manager, std::chrono::seconds(60), weights_went_back{},
+        [this, go](const done&) { publish(go); },
+        [](const error& why) { give_up("holding rollouts back", why); });
+  };
   auto told =
       [this,
        publish_then_go] { // before the first next_batch: the buffer may have read the books as they were
@@ -91,21 +104,19 @@ void learner_actor::reconcile(const ledger& book) {
   if (book.steps >
       version_) { // the store is ahead of the newest good checkpoint: what those steps consumed is pending again
     lineage_ = book.lineage + 1;
-    ctx_->board->confirm(std::min(version_, ctx_->board->confirmed()));
-    auto held = [this, told] { // before the engine has the older weights
-      ask_named(
-          self_, ctx_, names::manager, std::chrono::seconds(60), weights_went_back{},
-          [told](const done&) { told(); }, [](const error& why) { give_up("holding rollouts back", why); });
-    };
+    probe<"learner: a rollback">();
+    if (planted("rollback_unrecorded")) return told();
     ask_named(
         self_, ctx_, names::store, std::chrono::seconds(60),
         append_records{{rollback_record(version_, book.lineage)}},
-        [held](const std::vector<append_outcome>&) { held(); },
+        [told](const std::vector<append_outcome>&) { told(); },
         [](const error& why) { give_up("committing a rollback", why); });
-  } else if (has_checkpoint_ &&
-             book.steps < version_) { // died between checkpoint and record: the manifest decides (LEARN-1)
+  } else if (has_checkpoint_ && book.steps < version_ &&
+             !planted(
+                 "manifest_ignored")) { // died between checkpoint and record: the manifest decides (LEARN-1)
     auto consumption =
         last_extra_.contains("consumed") ? last_extra_["consumed"].as_object() : json::object{};
+    probe<"learner: died between checkpoint and record">();
     ask_named(
         self_, ctx_, names::store, std::chrono::seconds(60),
         append_records{{consumption_record(version_ - 1, lineage_, consumption)}},
@@ -248,10 +259,12 @@ void learner_actor::train(const batch_ptr& what) {
   record["learner_tokens_per_second"] =
       stats.seconds > 0 ? static_cast<double>(stats.tokens) / stats.seconds : 0.0;
   record["learner_busy_seconds"] = busy_seconds_;
-  last_extra_ = json::object{{"consumed", consumption_of(*what)}, {"report", std::move(record)}};
+  auto before = std::exchange(
+      last_extra_, json::object{{"consumed", consumption_of(*what)}, {"report", std::move(record)}});
+  if (!planted("manifest_of_the_step_before")) before = last_extra_;
   const auto every = static_cast<std::uint64_t>(ctx_->config.checkpoint.every);
   if (version_ % every == 0 || version_ == static_cast<std::uint64_t>(ctx_->config.rl.steps))
-    save(true, last_extra_, [this] { commit_consumption(); });
+    save(true, std::move(before), [this] { commit_consumption(); });
   else
     commit_consumption();
 }
@@ -297,12 +310,16 @@ std::pair<double, std::int64_t> learner_actor::compare_logprobs(const batch& wha
 
 void learner_actor::commit_consumption() {
   fault_point(*ctx_, "learner", "after_checkpoint", names::learner);
+  if (buggify<"learner: dies between checkpoint and record">())
+    give_up("buggify", {errc::internal, "on purpose"});
   ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60),
       append_records{{consumption_record(version_ - 1, lineage_, last_extra_["consumed"].as_object())}},
       [this](const std::vector<append_outcome>&) {
         fault_point(*ctx_, "learner", "after_booking", names::learner);
         tell(self_, ctx_->names->find(names::replay), batch_consumed{last_batch_});
+        if (buggify<"learner: dies between record and publication">())
+          give_up("buggify", {errc::internal, "on purpose"});
         publish([this] {
           busy_step_.reset();
           report_step();
@@ -328,6 +345,7 @@ void learner_actor::try_save(const std::shared_ptr<const checkpoint>& what,
     has_checkpoint_ = true;
     return then();
   }
+  probe<"learner: a checkpoint waits for space">();
   note_disk_full(*ctx_);
   send_later(self_, std::chrono::seconds(1), resume_later{[this, what, then] { try_save(what, then); }});
 }
@@ -342,6 +360,10 @@ void learner_actor::publish(std::function<void()> then) {
     tell(self_, ctx_->names->find(names::manager), version_published{version_});
     then();
   };
+  if (planted("version_before_weights")) {
+    ctx_->board->confirm(version_);
+    tell(self_, ctx_->names->find(names::manager), version_published{version_});
+  }
   ask_named(
       self_, ctx_, names::engine, std::chrono::seconds(60), new_weights{weights, version_},
       [told](const done&) { told(); }, [](const error& why) { give_up("publishing weights", why); });

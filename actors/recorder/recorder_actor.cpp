@@ -1,4 +1,5 @@
 #include "actors/recorder/recorder_actor.hpp"
+#include "runtime/base/buggify.hpp"
 
 namespace troupe {
 
@@ -40,6 +41,8 @@ behavior recorder_actor::make_behavior() {
             self_, ctx_, names::store, std::chrono::seconds(60),
             append_records{{{"metric", "metric", std::move(key), body}}},
             [this, later, what = news.body, body](const std::vector<append_outcome>& outcome) {
+              if (buggify<"recorder: dies behind its record">())
+                give_up("buggify", {errc::internal, "on purpose"});
               if (!outcome.empty() && outcome[0].fresh) { // REC-1
                 if (file_.is_open()) (file_ << body << '\n').flush();
                 show(what);

@@ -1,4 +1,6 @@
 #include "actors/replay_buffer/batch_choice.hpp"
+#include "runtime/base/buggify.hpp"
+#include "runtime/base/planted.hpp"
 
 #include <algorithm>
 #include <map>
@@ -21,7 +23,10 @@ choose_batch(const std::vector<open_group>& open, std::uint64_t step, std::uint6
   // Versions rise with the ids but after a rollback, when the due ones go first all the same.
   for (const auto& group : open) {
     if (group.version + eta > step) continue;
-    if (!group.complete) return std::nullopt;
+    if (!group.complete) {
+      probe<"choice: it waits for a group that is due">();
+      return std::nullopt;
+    }
     take(group);
   }
   for (const auto& group : open)
@@ -32,7 +37,10 @@ choose_batch(const std::vector<open_group>& open, std::uint64_t step, std::uint6
     sum.taken += at.taken;
     sum.left += at.left;
     if (version + eta <= step || sum.taken == size) continue;
-    if (sum.left > (version + eta - step) * size) return std::nullopt;
+    if (sum.left > (version + eta - step) * size && !planted("overtake")) {
+      probe<"choice: it waits before too many are left">();
+      return std::nullopt;
+    }
   }
   std::sort(chosen.begin(), chosen.end());
   return chosen;

@@ -2,6 +2,8 @@
 
 #include "actors/replay_buffer/batch_choice.hpp"
 #include "gpu/advantage.hpp"
+#include "runtime/base/buggify.hpp"
+#include "runtime/base/planted.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -51,7 +53,9 @@ behavior replay_buffer::make_behavior() {
         auto promise = answer.promise();
         wanted_step_ = ask.step;
         askers_.push_back(std::move(answer));
-        if (ready_ && ask.step < steps_) { // the learner went back to an older checkpoint: so do the books
+        if (ready_ && ask.step < steps_) {
+          probe<
+              "replay: asked for a step that it has consumed">(); // the learner went back to an older checkpoint: so do the books
           groups_.clear();
           current_.reset();
           recover();
@@ -62,10 +66,12 @@ behavior replay_buffer::make_behavior() {
       [this](const batch_consumed& news) {
         if (ready_)
           consumed(*news.what);
-        else
+        else if (!planted("late_batch_dropped"))
           late_.push_back(news.what); // the ledger we are reading may be older
       },
       [this](const reread_books&) {
+        if (planted("books_not_reread")) return;
+        if (!ready_) probe<"replay: the books change while it reads them">();
         current_.reset();
         askers_.clear(); // a learner that is dead: its step may be ahead of the books now
         recover();
@@ -101,6 +107,7 @@ void replay_buffer::recover() {
         retired_ = book.retired;
         steps_ = book.steps;
         ready_ = true;
+        if (!late_.empty()) probe<"replay: a consumption arrives while it reads the books">();
         for (const auto& what : std::exchange(late_, {})) consumed(*what);
         if (!book.open_groups.empty()) tell(self_, ctx_->names->find(names::manager), recover_rollouts{});
         try_batch();
@@ -127,6 +134,7 @@ void replay_buffer::try_batch() {
   }
   auto askers = std::exchange(askers_, {});
   for (auto& asker : askers) asker.deliver(current_);
+  if (buggify<"replay: it dies behind its batch">()) give_up("buggify", {errc::internal, "on purpose"});
 }
 
 std::optional<std::vector<std::uint64_t>> replay_buffer::choose_groups() {
@@ -151,6 +159,7 @@ std::optional<std::vector<std::uint64_t>> replay_buffer::choose_groups() {
 }
 
 void replay_buffer::retire_stale(std::uint64_t group) {
+  probe<"replay: a stale group">();
   const int rollouts = static_cast<int>(ctx_->config.rl.group_size);
   groups_.erase(group);
   retired_["stale"] += static_cast<std::uint64_t>(rollouts);
@@ -179,6 +188,7 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
                                 why.code == errc::exhausted ? "quarantined" : "failed");
     std::vector<double> rewards;
     std::vector<rl_sample> samples;
+    if (planted("failure_is_zero")) rewards.resize(group.failed.size(), 0.0);
     for (const auto& [attempt, t] : group.finished) {
       const auto& v = *t->judged();
       rewards.push_back(v.reward);
@@ -223,7 +233,8 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
     std::size_t member = 0;
     for (const auto& [attempt, t] : group.finished) {
       auto& sample = samples[member];
-      const double baseline = baselines[member++];
+      const double baseline = baselines[rewards.size() - group.finished.size() + member];
+      ++member;
       const double advantage = t->judged()->reward - baseline;
       if (!keep_negative(advantage, rl.negative_keep, ctx_->seed_for("negatives"), t->key().text())) {
         ++dropped;
@@ -258,7 +269,8 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
 
 void replay_buffer::consumed(const batch& what) {
   if (what.step < steps_) return; // counted already
-  for (auto id : what.groups) groups_.erase(id);
+  if (!planted("consumed_stays"))
+    for (auto id : what.groups) groups_.erase(id);
   trained_ += what.samples.size();
   for (const auto& [id, reason] : what.retired) ++retired_[reason];
   steps_ = what.step + 1;

@@ -54,7 +54,7 @@ private:
   self_ptr self_;
   context_ptr ctx_;
   bool ready_ = false;
-  std::uint64_t readings_ = 0; ///< of the ledger, begun
+  std::uint64_t readings_ = 0;                  ///< of the ledger, begun
   std::map<std::uint64_t, group_state> groups_; ///< open ones, in admission order
   std::set<std::uint64_t> known_;               ///< groups admitted so far
   std::uint64_t trained_ = 0, steps_ = 0;

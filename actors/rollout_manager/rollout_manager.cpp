@@ -2,6 +2,8 @@
 
 #include "actors/ledger.hpp"
 #include "actors/rollout/rollout_actor.hpp"
+#include "runtime/base/buggify.hpp"
+#include "runtime/base/planted.hpp"
 
 #include <algorithm>
 
@@ -22,7 +24,7 @@ behavior rollout_manager::make_behavior() {
         admit();
       },
       [this](const rollout_ended& gone) {
-        running_.erase(gone.key);
+        if (!planted("slot_leaked")) running_.erase(gone.key);
         known_.erase(gone.key);
         if (auto group = parked_.find(gone.key.group); group != parked_.end()) {
           group->second.erase(gone.key);
@@ -38,6 +40,7 @@ behavior rollout_manager::make_behavior() {
       },
       [this](const recover_rollouts&) { recover(); },
       [this](const rollouts_lost&) {
+        probe<"manager: all rollouts are lost with their supervisor">();
         waiting_.insert(waiting_.begin(), running_.begin(), running_.end());
         running_.clear();
         fill_slots();
@@ -67,7 +70,7 @@ void rollout_manager::recover() {
         retired_ = book.retired_groups;
         for (auto group : book.open_groups) { // an earlier life may have died before it could tell
           tell(self_, ctx_->names->find(names::replay), group_admitted{group, book.group_versions.at(group)});
-          enqueue(group, book.group_versions.at(group));
+          if (!planted("open_groups_forgotten")) enqueue(group, book.group_versions.at(group));
         }
         ready_ = true;
         admit();
@@ -79,7 +82,8 @@ void rollout_manager::recover() {
 std::uint64_t rollout_manager::window() const {
   const auto per_step = static_cast<std::uint64_t>(ctx_->config.rl.groups_per_step);
   const auto eta = ctx_->config.rl.mode == "sync" ? 0 : static_cast<std::uint64_t>(ctx_->config.rl.eta);
-  return (eta + ctx_->board->confirmed() + 1) * per_step + retired_;
+  const auto more = planted("capacity_one_more") ? 1u : 0u;
+  return (eta + ctx_->board->confirmed() + 1) * per_step + retired_ + more;
 }
 
 std::uint64_t rollout_manager::capacity() const {
@@ -115,6 +119,8 @@ void rollout_manager::admit() {
   ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60), std::move(message),
       [this, first, last, version](const std::vector<append_outcome>&) { // MAN-1
+        if (buggify<"manager: dies behind an admission">())
+          give_up("buggify", {errc::internal, "on purpose"});
         admitting_ = false;
         admitted_ = std::max(admitted_, last);
         for (auto group = first; group < last; ++group) {
@@ -148,6 +154,7 @@ result<done> rollout_manager::hold_back() {
   };
   for (const auto& [key, version] : known_) {
     if (version <= ctx_->board->confirmed()) continue;
+    probe<"manager: a rollout is held back for newer weights">();
     if (running_.erase(key) > 0) waiting_.push_back(key);
     ++*open; // an earlier life may have started it: asked for by name, whether it runs or not
     ask_named(

@@ -175,6 +175,8 @@ TEST(AWrongUseOfTheSimulator, IsRefusedWithWhatWasExpected) {
   expect_refusal(place, {"sim", "kills", "--seeds", "some", "--worlds", worlds}, 2, {"some", "A..B"});
   expect_refusal(place, {"sim", "kills", "--seeds", "1..", "--worlds", worlds}, 2, {"1..", "A..B"});
   expect_refusal(place, {"sim"}, 2, {"--list"});
+  expect_refusal(place, {"sim", "kills", "--plant", "overtak", "--worlds", worlds}, 2,
+                 {"overtak", "overtake"});
   expect_refusal(place, {"sim", "--list"}, 2, {"configs/worlds", "--worlds"});
   write_file_atomically(place.path() / "mine.yaml", "faults:\n  kil: 0.1\nchecks: [liveness]\n");
   expect_refusal(place, {"sim", "mine", "--worlds", "."}, 2, {"mine.yaml:2", "faults.kil", "faults.kill"});

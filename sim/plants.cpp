@@ -1,0 +1,49 @@
+#include "sim/plants.hpp"
+
+#include "runtime/base/planted.hpp"
+#include <algorithm>
+#include <array>
+
+namespace troupe::sim {
+
+namespace {
+constexpr std::array plants = {
+    plant{"ack_before_commit", "the store answers before its commit: an acknowledged record is lost with it"},
+    plant{"board_keeps_weights", "an engine that starts again has the old weights under the new version"},
+    plant{"books_not_reread", "the replay buffer does not hear that the learner's start changed the books"},
+    plant{"capacity_one_more", "one group more than eta allows is admitted"},
+    plant{"consumed_stays", "a consumed batch's groups stay in the replay buffer: applied twice"},
+    plant{"failure_is_zero", "a failed rollout counts as reward 0 in its group's baseline"},
+    plant{"late_batch_dropped", "a consumption that arrives while the ledger is read is forgotten"},
+    plant{"manifest_ignored", "a crash between checkpoint and record: the step's batch is trained on again"},
+    plant{"manifest_of_the_step_before", "a checkpoint names what the step before it consumed"},
+    plant{"newer_rollouts_go_on",
+          "when weights go back, rollouts admitted for newer ones sample with the older"},
+    plant{"open_groups_forgotten", "a manager that starts again does not start the open groups' rollouts"},
+    plant{"overtake", "younger complete groups overtake until more are due than a batch holds"},
+    plant{"quarantine_untold", "nobody hears of a rollout that was given up"},
+    plant{"restart_window", "the supervisor gives up one restart too early"},
+    plant{"rollback_unrecorded", "weights go back to a checkpoint, the books do not"},
+    plant{"slot_leaked", "a rollout that ends does not free its slot"},
+    plant{"step_without_figures", "a crash between a step and its figures: they are never written"},
+    plant{"undone_counts", "what a rollback undid counts as trained"},
+    plant{"version_before_weights", "the manager hears of a version before the engine has its weights"},
+    plant{"versions_forgotten",
+          "a rollout that starts again takes its tokens for sampled with its newest weights"},
+};
+} // namespace
+
+std::span<const plant> all_plants() { return plants; }
+
+bool plant_bug(std::string_view name) {
+  static std::string kept;
+  planted_bug() = nullptr;
+  if (name.empty()) return true;
+  if (std::none_of(plants.begin(), plants.end(), [&](const plant& it) { return it.name == name; }))
+    return false;
+  kept = name;
+  planted_bug() = &kept;
+  return true;
+}
+
+} // namespace troupe::sim
