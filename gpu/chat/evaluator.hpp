@@ -7,7 +7,7 @@ namespace troupe::jinja {
 
 /// What a rendering may use; past it it fails.
 struct limits {
-  std::size_t steps = 5'000'000;             ///< expressions and statements evaluated
+  std::size_t steps = 2'000'000;             ///< expressions and statements evaluated
   std::size_t bytes = std::size_t{64} << 20; ///< text made, intermediate text included
   int depth = 600;                           ///< calls of macros and expressions within each other
 };
