@@ -76,18 +76,25 @@ behavior replay_buffer::make_behavior() {
         askers_.clear(); // a learner that is dead: its step may be ahead of the books now
         recover();
       },
-      [this](const balance_request&) {
-        balance sheet;
-        sheet.accepted = known_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
-        sheet.trained = trained_;
-        sheet.retired = retired_;
-        for (const auto& [id, group] : groups_) sheet.parked += group.parked.size();
-        sheet.pending =
-            groups_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size) - sheet.parked;
-        return sheet;
+      [this](const balance_request&) -> result<balance> {
+        if (ready_) return sheet();
+        reply<balance> answer(self_); // half-read books do not balance
+        auto promise = answer.promise();
+        balance_askers_.push_back(std::move(answer));
+        return promise;
       },
       resume_handler(),
   };
+}
+
+balance replay_buffer::sheet() const {
+  balance out;
+  out.accepted = known_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
+  out.trained = trained_;
+  out.retired = retired_;
+  for (const auto& [id, group] : groups_) out.parked += group.parked.size();
+  out.pending = groups_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size) - out.parked;
+  return out;
 }
 
 void replay_buffer::recover() {
@@ -109,6 +116,7 @@ void replay_buffer::recover() {
         ready_ = true;
         if (!late_.empty()) probe<"replay: a consumption arrives while it reads the books">();
         for (const auto& what : std::exchange(late_, {})) consumed(*what);
+        for (auto& asker : std::exchange(balance_askers_, {})) asker.deliver(sheet());
         if (!book.open_groups.empty()) tell(self_, ctx_->names->find(names::manager), recover_rollouts{});
         try_batch();
       },

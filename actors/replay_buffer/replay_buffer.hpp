@@ -42,6 +42,7 @@ private:
     std::map<std::uint32_t, error> failed;
     std::set<std::uint32_t> parked;
   };
+  balance sheet() const;
   void recover();
   void try_batch();
   std::optional<std::vector<std::uint64_t>> choose_groups();
@@ -63,6 +64,7 @@ private:
   std::vector<batch_ptr> late_; ///< consumed while the ledger was being read
   std::uint64_t wanted_step_ = 0;
   std::vector<reply<batch_ptr>> askers_;
+  std::vector<reply<balance>> balance_askers_; ///< while the books are being read
 };
 
 } // namespace troupe
