@@ -1,6 +1,8 @@
 #include "actors/ledger.hpp"
 #include "runtime/base/planted.hpp"
 
+#include "runtime/base/hash.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -112,6 +114,8 @@ expected<ledger> fold_ledger(const std::vector<record>& admissions, const std::v
     if (undone && !planted("undone_counts")) continue; // LED-1
     book.steps = std::max(book.steps, static_cast<std::uint64_t>(*step) + 1);
     book.trained += (*trained)->size();
+    book.consumptions[static_cast<std::uint64_t>(*step)] = crc32c(r.body);
+    book.consumption_keys[static_cast<std::uint64_t>(*step)] = r.key;
     for (const auto& group : **groups)
       if (group.is_int64()) book.open_groups.erase(static_cast<std::uint64_t>(group.get_int64()));
     for (const auto& pair : **retired)

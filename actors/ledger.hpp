@@ -17,6 +17,8 @@ struct ledger {
   std::map<std::string, std::uint64_t> retired;          ///< rollouts by reason
   std::map<std::uint64_t, std::uint64_t> group_versions; ///< version at admission, of open groups
   std::set<std::uint64_t> open_groups;
+  std::map<std::uint64_t, std::uint32_t> consumptions;   ///< CRC-32C of what counts, by step
+  std::map<std::uint64_t, std::string> consumption_keys; ///< of the same
 };
 
 /// For REST and reports.

@@ -42,6 +42,13 @@ struct inspect_arguments {
 };
 int inspect(const inspect_arguments& arguments);
 
+struct audit_arguments {
+  std::filesystem::path run;
+  bool json = false;
+};
+/// `ok` only if the books balance and everything verifies.
+int audit(const audit_arguments& arguments);
+
 struct report_arguments {
   std::filesystem::path run;
   std::filesystem::path curve; ///< where to write the held-out curve as SVG; empty: nowhere

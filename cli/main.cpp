@@ -22,6 +22,13 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "terminal", "lines", "json"}));
   verb->callback([&] { code = cli::train(train); });
 
+  cli::audit_arguments audit;
+  verb = app.add_subcommand(
+      "audit", "Verify a run's store and checkpoints, and whether every rollout is accounted for");
+  verb->add_option("run", audit.run, "The run's folder")->required();
+  verb->add_flag("--json", audit.json, "Print JSON");
+  verb->callback([&] { code = cli::audit(audit); });
+
   cli::eval_arguments eval;
   verb = app.add_subcommand("eval", "Measure a run's newest checkpoint on held-out or other questions");
   verb->add_option("run", eval.run, "The run's folder")->required();

@@ -4,6 +4,7 @@
 #include "cli/session.hpp"
 #include "cli/tables.hpp"
 
+#include "actors/audit.hpp"
 #include "actors/prepare.hpp"
 #include "actors/tool_call/tool_call_actor.hpp"
 #include "runtime/base/file.hpp"
@@ -81,11 +82,7 @@ expected<void> check_start(const opened& run) {
     options.port = static_cast<std::uint16_t>(control.port);
     if (auto probe = http::server::start(options, {}); !probe) return fail(probe.error());
   }
-  auto stored = load_latest_checkpoint(run.folder.path / "checkpoints");
-  if (!stored && stored.error().code != errc::not_found) return fail(stored.error());
-  if (const auto file = run.folder.path / "run.db"; fs::exists(file))
-    if (auto store = event_store::open(file, system_clock()); !store) return fail(store.error());
-  return {};
+  return check_resumable(run.folder.path, run.config);
 }
 
 } // namespace

@@ -57,10 +57,28 @@ expected<void> add_file(const fs::path& folder, const char* name, const std::str
   return write_file_atomically(folder / name, bytes);
 }
 
-/// The manifest without its own hash, which is taken over all the rest.
-std::string sealed(json::object manifest) {
-  manifest.erase("sha256");
-  return sha256(json::dump(manifest));
+constexpr std::string_view seal_start = ",\"sha256\":\"", seal_end = "\"}";
+
+/// The text of a manifest with its hash as the last field, taken over the text without it.
+std::string sealed(const json::object& manifest) {
+  auto text = json::dump(manifest);
+  const auto hash = sha256(text);
+  text.pop_back();
+  return text.append(seal_start).append(hash).append(seal_end);
+}
+
+/// Whether this is, byte for byte, what `sealed` wrote. Over the text and not over what it means: the same fields may be written
+/// otherwise by another version of this program.
+expected<void> check_seal(std::string_view text) {
+  const auto at = text.rfind(seal_start);
+  if (at == std::string_view::npos || !text.ends_with(seal_end))
+    return fail(errc::corrupt, "has no hash at its end");
+  const auto from = at + seal_start.size();
+  const auto seal =
+      text.substr(from, text.size() - seal_end.size() - std::min(from, text.size() - seal_end.size()));
+  if (const auto found = sha256(std::string(text.substr(0, at)) + "}"); found != seal)
+    return fail(errc::corrupt, "hash " + found + ", expected " + std::string(seal));
+  return {};
 }
 
 expected<json::object> read_manifest(const fs::path& folder) {
@@ -78,10 +96,7 @@ expected<json::object> read_manifest(const fs::path& folder) {
   if (*written != format)
     return fail(errc::version, file.string() + ": format " + std::to_string(*written) +
                                    ", this program reads " + std::to_string(format));
-  const auto seal = json::string_at(manifest, "sha256");
-  if (!seal) return bad(seal.error().message);
-  if (const auto found = sealed(manifest); found != *seal)
-    return bad("hash " + found + ", expected " + *seal);
+  if (auto fine = check_seal(*bytes); !fine) return bad(fine.error().message);
   return std::move(manifest);
 }
 
@@ -162,8 +177,7 @@ expected<fs::path> save_checkpoint(const fs::path& folder, const checkpoint& wha
                           {"version", what.version},
                           {"files", std::move(files)},
                           {"extra", what.extra}};
-    manifest["sha256"] = sealed(manifest);
-    written = write_file_atomically(made / manifest_file, json::dump(manifest));
+    written = write_file_atomically(made / manifest_file, sealed(manifest));
   }
   if (written) written = publish(made, target);
   if (!written) {
@@ -183,6 +197,9 @@ expected<checkpoint> load_checkpoint(const fs::path& step_folder) {
   if (!step || !version || !extra || !files)
     return fail(errc::corrupt,
                 (step_folder / manifest_file).string() + ": lacks step, version, extra or files");
+  if (const auto named = step_of(step_folder); named && *named != static_cast<std::uint64_t>(*step))
+    return fail(errc::corrupt,
+                step_folder.string() + ": holds the checkpoint of step " + std::to_string(*step));
   auto weights = read_weights(step_folder, *manifest);
   if (!weights) return fail(weights.error());
   checkpoint out{.step = static_cast<std::uint64_t>(*step),
@@ -197,6 +214,14 @@ expected<checkpoint> load_checkpoint(const fs::path& step_folder) {
     if (!tensors) return fail(tensors.error());
     out.optimizer = model_weights{out.weights.config, std::move(*tensors)};
   }
+  return out;
+}
+
+expected<std::vector<fs::path>> list_checkpoints(const fs::path& folder) {
+  auto steps = step_folders(folder);
+  if (!steps) return fail(steps.error());
+  std::vector<fs::path> out;
+  for (auto& [step, path] : *steps) out.push_back(std::move(path));
   return out;
 }
 

@@ -28,7 +28,9 @@ struct checkpoint {
 };
 
 expected<std::filesystem::path> save_checkpoint(const std::filesystem::path& folder, const checkpoint& what);
-/// Verifies every hash. Errors: not_found, corrupt (which file, expected and found hash), version.
+/// The folders of all steps, the newest first. Errors: not_found, io.
+expected<std::vector<std::filesystem::path>> list_checkpoints(const std::filesystem::path& folder);
+/// Verifies every hash, and that it is of the step that its folder's name says. Errors: not_found, corrupt (which file, expected and found hash), version.
 expected<checkpoint> load_checkpoint(const std::filesystem::path& step_folder);
 /// The newest checkpoint of a run that verifies; a bad one is passed over and reported to `skipped`.
 expected<checkpoint> load_latest_checkpoint(const std::filesystem::path& folder,

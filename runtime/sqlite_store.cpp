@@ -111,6 +111,15 @@ public:
     return index_.count_kinds();
   }
 
+  expected<store_position> position(std::uint64_t seq) override {
+    if (auto ok = follow(); !ok) return fail(in_file(ok.error()));
+    if (seq == newest) seq = last_seq_;
+    if (seq > last_seq_)
+      return fail(errc::not_found, name_ + ": no record " + std::to_string(seq) + ", the last is " +
+                                       std::to_string(last_seq_));
+    return store_position{seq, index_.chain(seq)};
+  }
+
   duration busy() const override { return busy_; }
 
 private:
@@ -198,7 +207,7 @@ private:
       if (*twin)
         return fail(errc::corrupt, "records " + std::to_string((*twin)->seq) + " and " +
                                        std::to_string(one->seq) + " have the same key");
-      index_.add(one->seq, one->stream, one->kind, hash);
+      index_.add(one->seq, one->stream, one->kind, hash, static_cast<std::uint32_t>(newer_.integer(6)));
       last_seq_ = one->seq;
     }
   }
@@ -263,9 +272,10 @@ private:
       insert_.bind_text(4, key);
       insert_.bind_blob(5, body);
       insert_.bind(6, now);
-      insert_.bind(7, checksum(seq, now, stream, kind, key, body));
+      const auto crc = checksum(seq, now, stream, kind, key, body);
+      insert_.bind(7, crc);
       if (auto done = once(insert_); !done) return fail(done.error());
-      index_.add(seq, stream, kind, hash);
+      index_.add(seq, stream, kind, hash, crc);
       out.push_back({last_seq_ = seq, true});
     }
     return out;

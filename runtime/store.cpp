@@ -45,6 +45,10 @@ public:
     std::scoped_lock lock(it_->guard);
     return it_->store->count_kinds();
   }
+  expected<store_position> position(std::uint64_t seq) override {
+    std::scoped_lock lock(it_->guard);
+    return it_->store->position(seq);
+  }
   duration busy() const override {
     std::scoped_lock lock(it_->guard);
     return it_->store->busy();
@@ -113,6 +117,10 @@ behavior store_actor::make_behavior() {
       [this](const read_kind& request) {
         commit();
         return answer(store_->read_kind(request.kind, request.after_seq));
+      },
+      [this](const read_position& request) {
+        commit();
+        return answer(store_->position(request.seq));
       },
       [this](const store_metrics_request&) {
         metrics_.busy_seconds = seconds(store_->busy());

@@ -27,6 +27,12 @@ struct append_outcome {
   bool fresh = false; ///< false: it was there already, with the same body
 };
 
+/// A place in the log that names all before it: two stores with the same chain at the same seq have the same records up to there.
+struct store_position {
+  std::uint64_t seq = 0;   ///< 0: nothing, or a store that cannot tell
+  std::uint32_t chain = 0; ///< CRC-32C over the checksums of all rows up to seq
+};
+
 /// What one caller wants committed: all of it or none.
 using append_request = std::span<const new_record>;
 using append_result = expected<std::vector<append_outcome>>;
@@ -56,6 +62,9 @@ public:
   virtual expected<std::vector<record>> read_stream(const std::string& stream) = 0;
   virtual expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq = 0) = 0;
   virtual expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() = 0;
+  static constexpr auto newest = ~std::uint64_t{0};
+  /// The place of record `seq`, or of the newest. Errors: not_found (the log ends before), corrupt, io.
+  virtual expected<store_position> position(std::uint64_t /*seq*/ = newest) { return store_position{}; }
   /// Time spent committing, by the store's clock.
   virtual duration busy() const { return {}; }
 };
@@ -77,7 +86,10 @@ struct read_stream {
 struct read_kind {
   std::string kind;
   std::uint64_t after_seq = 0;
-};                               ///< -> std::vector<record>
+}; ///< -> std::vector<record>
+struct read_position {
+  std::uint64_t seq = event_store::newest;
+};                               ///< -> store_position
 struct store_metrics_request {}; ///< -> store_metrics
 struct store_metrics {
   std::uint64_t commits = 0, records = 0;

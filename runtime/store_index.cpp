@@ -1,6 +1,10 @@
 #include "runtime/store_index.hpp"
 
+#include "runtime/base/hash.hpp"
+
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 namespace troupe {
 
@@ -16,11 +20,14 @@ store_index::seqs& store_index::made(by_name& in, std::string_view name) {
 }
 
 void store_index::add(std::uint64_t seq, std::string_view stream, std::string_view kind,
-                      std::uint64_t key_hash) {
+                      std::uint64_t key_hash, std::uint32_t checksum) {
   auto &of_stream = made(streams_, stream), &of_kind = made(kinds_, kind);
   of_stream.push_back(seq);
   of_kind.push_back(seq);
   keys_.emplace(key_hash, seq);
+  std::array<char, sizeof checksum> bytes;
+  std::memcpy(bytes.data(), &checksum, sizeof checksum);
+  chain_.push_back(crc32c({bytes.data(), bytes.size()}, chain(chain_.size())));
   since_kept_.push_back({seq, key_hash, &of_stream, &of_kind});
 }
 
@@ -29,6 +36,7 @@ void store_index::forget_after(std::uint64_t seq) {
     const auto& last = since_kept_.back();
     last.stream->pop_back();
     last.kind->pop_back();
+    chain_.pop_back();
     const auto [begin, end] = keys_.equal_range(last.key_hash);
     keys_.erase(std::find_if(begin, end, [&](const auto& one) { return one.second == last.seq; }));
   }

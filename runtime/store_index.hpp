@@ -18,7 +18,8 @@ public:
   using seqs = std::vector<std::uint64_t>;
   static std::uint64_t hash_of(std::string_view key) { return std::hash<std::string_view>{}(key); }
 
-  void add(std::uint64_t seq, std::string_view stream, std::string_view kind, std::uint64_t key_hash);
+  void add(std::uint64_t seq, std::string_view stream, std::string_view kind, std::uint64_t key_hash,
+           std::uint32_t checksum);
   /// Takes back every record after `seq` that was added since the last `keep`.
   void forget_after(std::uint64_t seq);
   /// What was added so far stays.
@@ -30,6 +31,8 @@ public:
   /// Those of a kind with a seq above `after`.
   std::span<const std::uint64_t> of_kind(std::string_view kind, std::uint64_t after) const;
   std::vector<std::pair<std::string, std::uint64_t>> count_kinds() const;
+  /// Over the checksums of the first `seq` records, all of which are here.
+  std::uint32_t chain(std::uint64_t seq) const { return seq == 0 ? 0 : chain_[seq - 1]; }
 
 private:
   struct text_hash {
@@ -46,6 +49,7 @@ private:
 
   std::unordered_multimap<std::uint64_t, std::uint64_t> keys_;
   by_name streams_, kinds_;
+  std::vector<std::uint32_t> chain_;
   std::vector<entry> since_kept_;
 };
 

@@ -1,5 +1,6 @@
 #include "actors/control/control_actor.hpp"
 
+#include "actors/audit.hpp"
 #include "actors/control/exposition.hpp"
 #include "actors/ledger.hpp"
 
@@ -7,7 +8,19 @@ namespace troupe {
 
 namespace {
 constexpr auto patience = std::chrono::seconds(5);
-}
+
+/// Reads the run's files on a thread of its own, answers and ends.
+struct audit_worker {
+  static constexpr const char* name = "audit";
+  audit_worker(self_ptr self, const context_ptr& ctx, const http::responder& answer) {
+    ctx->threads.name_own(name);
+    auto facts = audit_run(ctx->folder, ctx->config);
+    answer.send(facts ? http::json_response(200, *facts) : http::problem(facts.error()));
+    self->quit();
+  }
+  behavior make_behavior() { return {}; }
+};
+} // namespace
 
 control_actor::control_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_(std::move(ctx)) {
   http::server_options options;
@@ -27,6 +40,7 @@ control_actor::control_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_
   routes.add("GET", "/metrics", to_actor(verb::metrics));
   routes.add("GET", "/v1/experiments", to_actor(verb::list));
   routes.add("GET", "/v1/experiments/{id}", to_actor(verb::show));
+  routes.add("GET", "/v1/experiments/{id}/audit", to_actor(verb::audit));
   routes.add("POST", "/v1/experiments/{id}/pause", to_actor(verb::pause));
   routes.add("POST", "/v1/experiments/{id}/resume", to_actor(verb::resume));
   routes.add("POST", "/v1/experiments/{id}/stop", to_actor(verb::stop));
@@ -66,6 +80,9 @@ behavior control_actor::make_behavior() {
           break;
         case verb::show:
           if (known(got.id, got.answer)) status(got.id, got.answer);
+          break;
+        case verb::audit:
+          if (known(got.id, got.answer)) ctx_->threads.spawn<audit_worker>(self_, ctx_, got.answer);
           break;
         case verb::pause: command(got.id, pause_run{}, "paused", got.answer); break;
         case verb::resume: command(got.id, resume_run{}, "training", got.answer); break;

@@ -13,6 +13,7 @@ namespace troupe {
 /// | GET /metrics                             | Prometheus text                                                     |
 /// | GET /v1/experiments                      | the experiments of this process                                     |
 /// | GET /v1/experiments/{id}                 | state, progress, balance                                            |
+/// | GET /v1/experiments/{id}/audit           | what `troupe audit RUN --json` prints (actors/audit.hpp)            |
 /// | POST /v1/experiments/{id}/pause|resume|stop | 202 and the state it will have                                   |
 /// Errors are problem documents (RFC 9457).
 ///
@@ -38,7 +39,7 @@ private:
 
 /// A request on its way from the server's thread to the actor.
 struct control_request {
-  enum class verb : std::uint8_t { health, metrics, list, show, pause, resume, stop } what;
+  enum class verb : std::uint8_t { health, metrics, list, show, audit, pause, resume, stop } what;
   std::string id;
   http::responder answer;
 };

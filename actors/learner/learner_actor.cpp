@@ -1,5 +1,6 @@
 #include "actors/learner/learner_actor.hpp"
 
+#include "actors/audit.hpp"
 #include "actors/fault_injector/fault_points.hpp"
 #include "runtime/base/buggify.hpp"
 #include "runtime/base/planted.hpp"
@@ -34,7 +35,7 @@ learner_actor::learner_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_
 
 behavior learner_actor::make_behavior() {
   read_ledger(
-      self_, ctx_, [this](const ledger& book) { reconcile(book); },
+      self_, ctx_, [this](const ledger& book) { check_store(book); },
       [](const error& why) { give_up("reading the ledger", why); });
   return {
       [this](const warm_up&) -> result<done> {
@@ -72,6 +73,24 @@ behavior learner_actor::make_behavior() {
 }
 
 // -- start ---------------------------------------------------------------------------------------------------------------------
+
+void learner_actor::check_store(const ledger& book) {
+  if (!has_checkpoint_) return reconcile(book);
+  if (auto ok = check_consumption(book, last_extra_, version_); !ok)
+    give_up("comparing checkpoint and store", ok.error());
+  const auto bound = binding_in(last_extra_);
+  if (!bound) give_up("comparing checkpoint and store", bound.error());
+  if (!*bound) return reconcile(book);
+  ask_named(
+      self_, ctx_, names::store, std::chrono::seconds(60), read_position{(*bound)->seq},
+      [this, book, at = **bound](const store_position& found) {
+        if (auto ok = check_binding(at, found); !ok) give_up("comparing checkpoint and store", ok.error());
+        reconcile(book);
+      },
+      [at = **bound](const error& why) {
+        give_up("comparing checkpoint and store", check_binding(at, fail(why)).error());
+      });
+}
 
 void learner_actor::reconcile(const ledger& book) {
   lineage_ = book.lineage;
@@ -334,7 +353,13 @@ void learner_actor::save(bool with_optimizer, json::object extra, std::function<
   what->weights = *model_->snapshot();
   if (with_optimizer) what->optimizer = model_->optimizer_state();
   what->extra = std::move(extra);
-  try_save(what, then);
+  ask_named(
+      self_, ctx_, names::store, std::chrono::seconds(60), read_position{},
+      [this, what, then](const store_position& at) { // LEARN-6
+        if (at.seq > 0) what->extra["store"] = binding_of(at);
+        try_save(what, then);
+      },
+      [](const error& why) { give_up("asking the store for its place", why); });
 }
 
 void learner_actor::try_save(const std::shared_ptr<const checkpoint>& what,

@@ -23,6 +23,8 @@ namespace troupe {
 ///   LEARN-4  A repeated train_step of a finished step is answered from the checkpoint, not trained again.
 ///   LEARN-5  At every step, logprobs recorded by the engine are compared with those that the weights of their version give here
 ///            (max_logprob_gap); beyond 5e-5 it is a warning.
+///   LEARN-6  A checkpoint names the place in the store's log beside which it was made (actors/audit.hpp). A start refuses a checkpoint
+///            and a store that do not belong together: an older or another run's file put in place of either.
 class learner_actor {
 public:
   static constexpr const char* name = "learner";
@@ -31,6 +33,7 @@ public:
 
 private:
   // -- start
+  void check_store(const ledger& book);
   void reconcile(const ledger& book);
   // -- warm-up
   void warm_up_some();

@@ -54,6 +54,8 @@ private:
       return it_->count_kinds();
     }
 
+    expected<store_position> position(std::uint64_t seq) override { return it_->position(seq); }
+
   private:
     std::unique_ptr<event_store> it_;
     run_on_disk& of_;
@@ -87,6 +89,7 @@ private:
     p.save_checkpoint = [this, shape, disk = how.disk](checkpoint what) -> expected<void> {
       auto real = initial_weights(shape, 1);
       real.tensors.at(carrier).data[0] = what.weights.tensors.at("state").data[0];
+      if (what.optimizer) what.optimizer->tensors = {{"moment", what.weights.tensors.at("state")}};
       what.weights = std::move(real);
       if (auto saved = save_checkpoint(folder_ / "checkpoints", what); !saved) return fail(saved.error());
       auto now = promised();

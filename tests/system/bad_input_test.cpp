@@ -112,6 +112,9 @@ TEST(ADamagedStoreOrCheckpoint, IsFoundAndNamed) {
   auto words = small_run({"rl.steps=20000"});
   words.push_back("--resume");
   expect_refusal(place, words, 1, {"model.safetensors"});
+  expect_refusal(place, {"audit", "runs/small"}, 1, {"checkpoint_damaged", "model.safetensors"});
+  write_file_atomically(place.path() / "runs/small/run.db", std::string(10000, 'x'));
+  expect_refusal(place, {"audit", "runs/small"}, 1, {"run.db"});
 }
 
 TEST(APortInUse, IsNamedAndTheRunEnds) {

@@ -31,6 +31,15 @@ double number(const json::object& from, std::string_view key) {
   return v && v->is_number() ? v->to_number<double>() : -1;
 }
 
+/// Every run ends with it.
+void expect_audit(const scratch& place, const std::string& run) {
+  auto ask = process::troupe({"audit", run, "--json"}, place.path());
+  EXPECT_EQ(ask.wait(30s), 0) << ask.out() << ask.err();
+  auto parsed = json::parse(ask.out());
+  ASSERT_TRUE(parsed && parsed->is_object()) << ask.out();
+  EXPECT_EQ(parsed->get_object().at("balanced"), json::value(true)) << ask.out();
+}
+
 void expect_balance(const json::object& report) {
   const auto& sheet = report.at("rollouts").get_object();
   double sum = number(sheet, "trained") + number(sheet, "pending") + number(sheet, "parked");
@@ -53,6 +62,7 @@ TEST(TheProgram, TrainsEvaluatesAndReports) {
   ASSERT_EQ(run.wait(240s), 0) << run.err() << run.out().substr(0, 2000);
   const auto report = report_of(place, "runs/small");
   expect_balance(report);
+  expect_audit(place, "runs/small");
   EXPECT_EQ(number(report.at("rollouts").get_object(), "accepted"), 6 * 16);
   EXPECT_GE(number(report, "max_logprob_gap"), 0);
   EXPECT_LE(number(report, "max_logprob_gap"), 5e-5);
@@ -100,6 +110,7 @@ TEST(TheProgram, TrainsOnSomebodysOwnQuestionsAndDocuments) {
   ASSERT_EQ(run.wait(240s), 0) << run.err();
   const auto report = report_of(place, "runs/small");
   expect_balance(report);
+  expect_audit(place, "runs/small");
   EXPECT_EQ(number(report.at("heldout").get_object().at("after").get_object(), "questions"), 2);
 }
 
@@ -128,6 +139,7 @@ TEST(TheProgram, KilledAtAnyMomentGoesOnWithoutLosingOrRepeatingAStep) { // LEAR
   for (double s : steps_of(last.out())) seen.insert(s);
   const auto report = report_of(place, "runs/small");
   expect_balance(report);
+  expect_audit(place, "runs/small");
   EXPECT_EQ(number(report.at("rollouts").get_object(), "accepted"), 8 * 16)
       << json::dump(report.at("rollouts"));
   EXPECT_EQ(number(report.at("rollouts").get_object(), "pending"), 0);
@@ -166,6 +178,7 @@ TEST(TheProgram,
   auto again = process::troupe(words("killed", {"rl.mode=async", "rl.eta=0", "--resume"}), place.path());
   ASSERT_EQ(again.wait(120s), 0) << again.err();
   EXPECT_TRUE(weights("killed") == weights("sync")) << "a kill changed the weights";
+  for (const char* name : {"runs/sync", "runs/async", "runs/killed"}) expect_audit(place, name);
 }
 
 TEST(TheProgram, EndsWithinFiveSecondsOfCtrlCAndSaysHowToGoOn) { // SES-1
@@ -179,6 +192,7 @@ TEST(TheProgram, EndsWithinFiveSecondsOfCtrlCAndSaysHowToGoOn) { // SES-1
   EXPECT_EQ(run.wait(20s), 3) << run.out() << run.err();
   EXPECT_LT(std::chrono::steady_clock::now() - start, 5s);
   EXPECT_NE(run.out().find("--resume"), std::string::npos) << run.out();
+  expect_audit(place, "runs/small");
 }
 
 TEST(TheProgram, EndsAtOnceAtTheSecondCtrlC) { // SES-1
@@ -210,6 +224,10 @@ TEST(TheProgram, IsObservedAndSteeredByRest) { // CTRL-1
   EXPECT_EQ(state->get_object().at("state"), "training");
   json::object with_rollouts{{"rollouts", state->get_object().at("balance")}};
   expect_balance(with_rollouts);
+  const auto audit = http::fetch_json("GET", url + "/v1/experiments/small/audit"); // of a run in progress
+  ASSERT_TRUE(audit) << to_string(audit.error());
+  EXPECT_EQ(audit->get_object().at("balanced"), json::value(true)) << json::dump(*audit);
+  expect_audit(place, "runs/small"); // and from beside it
 
   EXPECT_EQ(get("/v1/experiments/other")->status, 404);
   EXPECT_EQ(get("/v1/experiments/other")->content_type, "application/problem+json");
