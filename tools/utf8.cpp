@@ -38,6 +38,17 @@ std::size_t first_invalid_utf8(std::string_view text) {
   return text.size();
 }
 
+std::string repaired_utf8(std::string_view text) {
+  std::string out;
+  for (;;) {
+    const auto bad = first_invalid_utf8(text);
+    out += text.substr(0, bad);
+    if (bad == text.size()) return out;
+    out += "\uFFFD";
+    text.remove_prefix(bad + 1);
+  }
+}
+
 std::size_t count_chars(std::string_view text) {
   std::size_t chars = 0;
   for (std::size_t at = 0; at < text.size(); ++chars) at += std::max<std::size_t>(1, char_length(text, at));

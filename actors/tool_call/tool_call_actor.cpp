@@ -1,6 +1,7 @@
 #include "actors/tool_call/tool_call_actor.hpp"
 
 #include "actors/fault_injector/fault_points.hpp"
+#include "tools/utf8.hpp"
 
 #include <cmath>
 
@@ -31,9 +32,15 @@ behavior tool_call_actor::make_behavior() {
 }
 
 observation tool_call_actor::run() const {
-  if (change_ && change_->what == fault_kind::fail) return {"the tool failed: injected", true};
-  if (change_ && change_->what == fault_kind::garbage)
-    return {std::string("\xff\xfe\x00{]garbage\x80", 13), false};
+  auto answer = call();
+  // What a tool writes goes into records and prompts: it must be text.
+  return {repaired_utf8(answer ? *answer : answer.error().message), !answer};
+}
+
+expected<std::string> tool_call_actor::call() const {
+  if (change_ && change_->what == fault_kind::fail)
+    return fail(errc::unavailable, "the tool failed: injected");
+  if (change_ && change_->what == fault_kind::garbage) return std::string("\xff\xfe\x00{]garbage\x80", 13);
   for (const auto& candidate : ctx_->tools) {
     if (candidate->spec().name != job_.what.tool) continue;
     tool_context context;
@@ -45,10 +52,9 @@ observation tool_call_actor::run() const {
     auto answer = candidate->call(job_.what.arguments, context);
     tool_calls(*ctx_->metrics).add();
     tool_cpu_seconds(*ctx_->metrics).add(seconds(thread_cpu() - before));
-    if (answer) return {std::move(*answer), false};
-    return {answer.error().message, true};
+    return answer;
   }
-  return {"no tool is called " + job_.what.tool, true};
+  return fail(errc::not_found, "no tool is called " + job_.what.tool);
 }
 
 duration tool_call_actor::latency() const {

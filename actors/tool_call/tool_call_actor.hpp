@@ -20,6 +20,7 @@ struct tool_job {
 /// | run_tool | tool_finished to the rollout: a result or a typed failure  |
 ///
 ///   TOOL-1  Exactly one tool_finished per life; a failure is an observation that says so, never a made-up result.
+///          What a tool writes reaches the rollout as well-formed UTF-8, whatever it was.
 ///   TOOL-2  Simulated latency is drawn from (seed, rollout, turn, call) alone.
 class tool_call_actor {
 public:
@@ -30,6 +31,7 @@ public:
 
 private:
   observation run() const;
+  expected<std::string> call() const;
   duration latency() const;
 
   self_ptr self_;
