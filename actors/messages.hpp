@@ -17,6 +17,7 @@ struct rollout_job {
   rollout_key key;
   task what;
   sampling_params sampling;
+  std::uint64_t version = 0; ///< its group's: no older weights sample it
   std::string report_to; ///< directory name that takes the finished rollout: "replay" or "evaluator"
 };
 struct version_published { std::uint64_t version = 0; }; ///< learner -> manager: version+1 batches may be in flight

@@ -87,6 +87,8 @@ void rollout_actor::advance() {
 // -- a turn ----------------------------------------------------------------------------------------------------------------------
 
 void rollout_actor::generate_turn() {
+  if (job_.version > ctx_->board->confirmed()) // ROLL-5: the weights went back; they will be there again
+    return send_later(self_, std::chrono::milliseconds(20), resume_later{[this] { advance(); }});
   generate_request request;
   request.sequence = job_.key.number();
   request.group = job_.key.group_number();

@@ -29,6 +29,7 @@ namespace troupe {
 ///           turn in progress. It frees its slot, takes in the results of tools that still run, and ends; its next life goes
 ///           on from its records, so that with the same weights it leaves the same tokens. Every life that was given a slot
 ///           finishes at least one turn, hence parking never lasts for ever.
+///   ROLL-5  It is sampled with weights no older than its group's version, however its start and a change of weights crossed.
 class rollout_actor {
 public:
   static constexpr const char* name = "rollout";

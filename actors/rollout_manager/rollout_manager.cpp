@@ -183,7 +183,7 @@ void rollout_manager::fill_slots() {
     const auto key = *next;
     waiting_.erase(next);
     running_.insert(key);
-    rollout_job job{key, ctx_->train_task(key.group), {}, names::replay};
+    rollout_job job{key, ctx_->train_task(key.group), {}, known_.at(key), names::replay};
     job.sampling.temperature = ctx_->config.rollout.temperature;
     start_rollout(self_, ctx_, job, [this, key](const error& why) {
       tell(self_, ctx_->names->find(names::replay), rollout_failed{key, why});
