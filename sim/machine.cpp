@@ -35,6 +35,10 @@ public:
     if (!*power_) return dark();
     return disk_->count_kinds();
   }
+  expected<store_position> position(std::uint64_t seq) override {
+    if (!*power_) return dark();
+    return disk_->position(seq);
+  }
 
 private:
   machine& machine_;
