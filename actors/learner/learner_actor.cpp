@@ -142,7 +142,7 @@ void learner_actor::reconcile(const ledger& book) {
         [told](const std::vector<append_outcome>&) { told(); },
         [](const error& why) { give_up("committing a consumption", why); });
   } else {
-    publish_then_go();
+    told(); // an earlier life may have changed the books and died before it could tell
   }
 }
 
