@@ -26,6 +26,7 @@ behavior rollout_manager::make_behavior() {
       [this](const rollout_ended& gone) {
         if (!planted("slot_leaked")) running_.erase(gone.key);
         known_.erase(gone.key);
+        std::erase(waiting_, gone.key); // held back, and ended before it was stopped
         if (auto group = parked_.find(gone.key.group); group != parked_.end()) {
           group->second.erase(gone.key);
           if (group->second.empty()) parked_.erase(group);
