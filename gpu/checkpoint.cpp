@@ -251,8 +251,12 @@ expected<void> prune_checkpoints(const fs::path& folder, int keep) {
   for (auto& [step, path] : *steps) {
     if (kept < keep) {
       kept += read_manifest(path).has_value();
-    } else if (auto removed = remove_folder(path); !removed) {
-      return removed;
+    } else { // under another name first: nobody sees half a checkpoint
+      const auto aside = folder / (std::string(unfinished) + path.filename().string());
+      if (auto removed = remove_folder(aside); !removed) return removed;
+      std::error_code code;
+      fs::rename(path, aside, code);
+      if (code) return fail(errc::io, "cannot rename " + path.string() + ": " + code.message());
     }
   }
   std::vector<fs::path> remains;
