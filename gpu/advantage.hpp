@@ -8,7 +8,7 @@
 namespace troupe {
 
 /// (1/(K-1)) sum of the others' rewards, for each member. Fewer than two members have no baseline: nullopt.
-/// Kool et al. 2019; facts A1.
+/// Kool et al. 2019.
 std::optional<std::vector<double>> leave_one_out_baselines(const std::vector<double>& rewards);
 
 /// The group's mean for each member (Kimi K2, arXiv 2507.20534).

@@ -27,7 +27,7 @@ expected<verdict> judge_answer(const episode& finished, const reward_options& op
 bool answers_match(std::string_view given, std::string_view accepted);
 
 /// Kimi-Researcher's decay: gamma^(T-i) for turn i = 1..T of a correct trajectory, 1 for every turn of
-/// another (facts R1).
+/// another.
 std::vector<double> turn_weights(int turns, bool correct, double gamma);
 
 } // namespace troupe

@@ -23,19 +23,18 @@ struct loss_value {
   std::int64_t clipped = 0; ///< rows on which a bound acted
 };
 
-/// REINFORCE (facts A1) with truncated importance weights (C1):
+/// REINFORCE with truncated importance weights:
 ///   -(1/S) sum_i weight_i A_i sum_t turn_t sg(min(pi_t/mu_t, cap)) log pi_t
 loss_value reinforce_loss(const loss_input& in, const rl_options& options);
 
-/// Kimi K2's squared regret (arXiv 2507.20534; facts A3), divided by 2 tau so that a learning rate means the
+/// Kimi K2's squared regret (arXiv 2507.20534), divided by 2 tau so that a learning rate means the
 /// same for both:
 ///   (1/S) sum_i weight_i [A_i s_i - tau sum_t (log pi_t - log mu_t)]^2 / (2 tau)
 /// s_i is the mean turn weight of the sequence's masked tokens: the regret is one number per sequence, so a
 /// decay by turn enters as its mean.
 loss_value k2_loss(const loss_input& in, const rl_options& options);
 
-/// -(1/divisor) sum_r weights_r log pi_r: supervised steps and the PTX term (InstructGPT, arXiv 2203.02155;
-/// facts X1).
+/// -(1/divisor) sum_r weights_r log pi_r: supervised steps and the PTX term (InstructGPT, arXiv 2203.02155).
 at::Tensor cross_entropy(const at::Tensor& logprobs, const at::Tensor& weights, double divisor);
 
 /// The function of a loss. A new loss is a value of rl_loss, a function above and a row in losses.cpp.

@@ -4,7 +4,7 @@
 #include <benchmark/benchmark.h>
 #include <thread>
 
-/// From the kill of a child to the first answer of its next life, on real threads (promises.md row 1: p99 <=
+/// From the kill of a child to the first answer of its next life, on real threads (docs/promises.md: p99 <=
 /// 2 ms).
 namespace {
 using namespace troupe;

@@ -80,7 +80,7 @@ TEST(ATrajectory, IsPromptSampledAndObservedTokensExactlyWithTheMaskOnSampledOne
   EXPECT_EQ(sample.behaviour_logprobs, logprobs);
   EXPECT_EQ(t.oldest_version(), 3u);
   EXPECT_EQ(sample.reward, 1.0);
-  // gamma^(T-i): the first of two turns counts half (facts R1).
+  // gamma^(T-i): the first of two turns counts half.
   const auto first = std::find(mask.begin(), mask.end(), 1) - mask.begin();
   EXPECT_EQ(sample.turn_weights[static_cast<std::size_t>(first)], 0.5f);
   EXPECT_EQ(sample.turn_weights.back(), 1.0f);

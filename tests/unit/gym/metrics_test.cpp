@@ -7,7 +7,7 @@
 namespace troupe {
 namespace {
 
-TEST(PassAtK, HasTheValuesOfThePaper) { // facts R7
+TEST(PassAtK, HasTheValuesOfThePaper) { // Chen et al. 2021, arXiv 2107.03374
   EXPECT_NEAR(*pass_at_k(10, 3, 5), 11.0 / 12, 1e-12);
   EXPECT_NEAR(*pass_at_k(4, 2, 2), 5.0 / 6, 1e-12);
   EXPECT_NEAR(*pass_at_k(100, 1, 10), 0.1, 1e-12);

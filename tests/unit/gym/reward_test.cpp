@@ -73,7 +73,7 @@ TEST(AVerdict, IsRefusedWhileTheEpisodeRuns) {
   EXPECT_EQ(verdict.error().code, errc::invalid);
 }
 
-/// facts R4: only a legal trajectory gets correctness; every other end gets the penalty, and no end gets
+/// Only a legal trajectory gets correctness; every other end gets the penalty, and no end gets
 /// both.
 TEST(AVerdict, GivesCorrectnessToAnswersAndThePenaltyToEveryOtherEnd) {
   const reward_options options{2.0, 0.25, -0.5, .9};
@@ -107,7 +107,7 @@ TEST(AVerdict, AcceptsAnyOfSeveralAnswers) {
   EXPECT_TRUE(judge_answer(it, {})->correct);
 }
 
-TEST(TurnWeights, DecayFromTheLastTurnBackwardsOnCorrectTrajectoriesOnly) { // facts R1
+TEST(TurnWeights, DecayFromTheLastTurnBackwardsOnCorrectTrajectoriesOnly) {
   const auto decayed = turn_weights(4, true, .9);
   ASSERT_EQ(decayed.size(), 4u);
   const std::vector<double> wanted{.729, .81, .9, 1};

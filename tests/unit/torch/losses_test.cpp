@@ -11,7 +11,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
-// The closed forms of facts A1 to A3, C1 and X1, in float64 on plain logits.
+// The closed forms of REINFORCE, K2, PTX and their importance weights, in float64 on plain logits.
 namespace troupe::torch_detail {
 
 namespace {

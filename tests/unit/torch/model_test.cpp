@@ -173,7 +173,7 @@ TEST(TheModel, GivesTheLogprobsOfHuggingFacesLlama) {
 }
 
 TEST(TheEntropy, IsThatOfTheTemperedDistribution) {
-  // logits (2, 1, 0) at T = 0.7: p = (0.770960, 0.184761, 0.044278), facts X2
+  // logits (2, 1, 0) at T = 0.7: p = (0.770960, 0.184761, 0.044278)
   const auto h = at::zeros({1, 1}, at::kFloat) + 1, weight = at::zeros({3, 1}, at::kFloat);
   weight.data_ptr<float>()[0] = 2, weight.data_ptr<float>()[1] = 1;
   const auto target = at::zeros({1}, at::kLong);
