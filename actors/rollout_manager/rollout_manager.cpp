@@ -34,6 +34,7 @@ behavior rollout_manager::make_behavior() {
         fill_slots();
       },
       [this](const rollout_parked& news) {
+        if (!known_.contains(news.key)) return; // the books will name it, or it was given up
         running_.erase(news.key);
         parked_[news.key.group].insert(news.key);
         admit();
