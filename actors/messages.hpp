@@ -124,10 +124,6 @@ struct metric_record { json::object body; };   ///< -> recorder; and reply of ev
 struct fault_struck { fault_strike what; duration at{}; };        ///< whoever was struck at a point -> injector
 struct life_news { supervision_kind kind{}; std::string child; duration at{}; }; ///< observer -> injector: an end or a restart
 struct fault_due { std::uint64_t rule = 0; };                     ///< injector to itself
-struct add_fault { std::string text; };                           ///< -> fault_list
-struct remove_fault { std::uint64_t rule = 0; };                  ///< -> fault_list. not_found
-struct list_faults {};                                            ///< -> fault_list
-struct fault_list { json::array rules; };
 
 // -- experiment ----------------------------------------------------------------------------------------------------------
 struct begin {};                               ///< starts (or goes on with) the run
@@ -185,10 +181,6 @@ TROUPE_LOCAL_TYPE(troupe::metric_record)
 TROUPE_LOCAL_TYPE(troupe::fault_struck)
 TROUPE_LOCAL_TYPE(troupe::life_news)
 TROUPE_LOCAL_TYPE(troupe::fault_due)
-TROUPE_LOCAL_TYPE(troupe::add_fault)
-TROUPE_LOCAL_TYPE(troupe::remove_fault)
-TROUPE_LOCAL_TYPE(troupe::list_faults)
-TROUPE_LOCAL_TYPE(troupe::fault_list)
 TROUPE_LOCAL_TYPE(troupe::begin)
 TROUPE_LOCAL_TYPE(troupe::pause_run)
 TROUPE_LOCAL_TYPE(troupe::resume_run)

@@ -5,9 +5,15 @@
 #include "gym/episode.hpp"
 #include "gym/reward.hpp"
 #include "gym/world.hpp"
+#include "runtime/base/clock.hpp"
 #include "runtime/config.hpp"
 
 namespace troupe {
+
+/// A time as configurations give it, in seconds.
+inline duration from_seconds(double s) {
+  return std::chrono::duration_cast<duration>(std::chrono::duration<double>(s));
+}
 
 /// Everything that a run is. One struct per section of the YAML file; `visit` lists every key with its unit, range and meaning,
 /// from which loading, `troupe config explain` and docs/config.md are made.

@@ -83,10 +83,9 @@ health_options health_of(const context_ptr& ctx) {
   health_options out;
   out.names = ctx->names;
   out.time = ctx->time;
-  auto span = [](double s) { return std::chrono::duration_cast<duration>(std::chrono::duration<double>(s)); };
   const auto& health = ctx->config.health;
-  out.patience = [usual = span(health.patience), store = span(health.store_patience),
-                  learner = span(health.learner_patience)](const std::string& name) {
+  out.patience = [usual = from_seconds(health.patience), store = from_seconds(health.store_patience),
+                  learner = from_seconds(health.learner_patience)](const std::string& name) {
     if (name.starts_with("tool/")) return duration(0); // the rollout's deadline watches it
     return name == names::store ? store : name == names::learner ? learner : usual;
   };

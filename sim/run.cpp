@@ -108,9 +108,9 @@ private:
     out.kill_chance = drawn_.kill;
     out.cut_chance = drawn_.power_cut;
     out.stall_chance = drawn_.stall;
-    out.stall_by = span(drawn_.stall_by);
+    out.stall_by = from_seconds(drawn_.stall_by);
     out.late_timer_chance = drawn_.late_timer;
-    out.late_by = span(drawn_.late_by);
+    out.late_by = from_seconds(drawn_.late_by);
     out.quiet_after = static_cast<std::size_t>(drawn_.quiet_after) -
                       std::min(out_.deliveries, static_cast<std::size_t>(drawn_.quiet_after));
     out.names = ctx->names;
@@ -122,10 +122,6 @@ private:
         out.victims.push_back(
             stream_of({purpose::train, static_cast<std::uint64_t>(g), static_cast<std::uint32_t>(a)}));
     return out;
-  }
-
-  static duration span(double s) {
-    return std::chrono::duration_cast<duration>(std::chrono::duration<double>(s));
   }
 
   std::shared_ptr<run_context> make_context(simulation& sim) {

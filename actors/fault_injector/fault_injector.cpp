@@ -31,19 +31,6 @@ behavior fault_injector::make_behavior() {
       [this](const fault_struck& news) { note(news.what.rule, news.what.who, news.at); },
       [this](const life_news& news) { hear(news); },
       [this](const fault_due& news) { due(news.rule); },
-      [this](const add_fault& wish) -> result<fault_list> {
-        auto rule = parse_fault_rule(wish.text, run_fault_targets());
-        if (!rule) return to_caf(rule.error());
-        const auto number = ctx_->faults->add(*rule);
-        if (ready_) arm(number, *rule, true);
-        return list();
-      },
-      [this](const remove_fault& wish) -> result<fault_list> {
-        if (!ctx_->faults->remove(wish.rule))
-          return to_caf({errc::not_found, "no fault rule " + std::to_string(wish.rule)});
-        return list();
-      },
-      [this](const list_faults&) { return list(); },
       resume_handler(),
   };
 }
@@ -52,15 +39,7 @@ void fault_injector::begin() {
   if (!*ctx_->admission) // INJ-3
     return send_later(self_, std::chrono::milliseconds(50), resume_later{[this] { begin(); }});
   started_ = ctx_->time->now();
-  ready_ = true;
   for (const auto& [number, rule] : ctx_->faults->rules()) arm(number, rule, true);
-}
-
-fault_list fault_injector::list() const {
-  fault_list out;
-  for (const auto& [number, rule] : ctx_->faults->rules())
-    out.rules.push_back(json::object{{"rule", number}, {"text", rule.text}});
-  return out;
 }
 
 // -- timed rules -------------------------------------------------------------------------------------------------------------
@@ -68,9 +47,7 @@ fault_list fault_injector::list() const {
 void fault_injector::arm(std::uint64_t number, const fault_rule& rule, bool first) {
   if (!rule.point.empty()) return;
   duration in = rule.every;
-  if (rule.rate > 0)
-    in = std::chrono::duration_cast<duration>(
-        std::chrono::duration<double>(-std::log1p(-random_.uniform()) / rule.rate));
+  if (rule.rate > 0) in = from_seconds(-std::log1p(-random_.uniform()) / rule.rate);
   if (rule.after > duration(0)) {
     if (!first) return;
     in = rule.after;

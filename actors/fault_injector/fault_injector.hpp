@@ -9,9 +9,6 @@ namespace troupe {
 /// | in           | out                                                                     |
 /// | fault_struck | -  (a fault at a point of the protocol)                                 |
 /// | life_news    | -  (an end or a restart, from every supervisor)                         |
-/// | add_fault    | fault_list; invalid                                                     |
-/// | remove_fault | fault_list; not_found                                                   |
-/// | list_faults  | fault_list                                                              |
 ///
 /// | backpressure: loop | consumes    | waits for            | unblocked by |
 /// | strikes            | timed rules | every / rate / after | time         |
@@ -41,14 +38,12 @@ private:
   void note(const fault_rule& rule, const std::string& who, duration at);
   void hear(const life_news& news);
   void settle(const strike& what);
-  fault_list list() const;
 
   self_ptr self_;
   context_ptr ctx_;
   random_stream random_;
   duration started_{};
   std::uint64_t next_ = 0;
-  bool ready_ = false;
   std::vector<strike> open_; ///< not recovered yet
 };
 

@@ -13,10 +13,6 @@ namespace {
 constexpr auto store_patience = std::chrono::seconds(60);
 constexpr auto tool_check_every = std::chrono::seconds(1);
 
-duration to_duration(double s) {
-  return std::chrono::duration_cast<duration>(std::chrono::duration<double>(s));
-}
-
 } // namespace
 
 rollout_actor::rollout_actor(self_ptr self, context_ptr ctx, rollout_job job)
@@ -62,10 +58,10 @@ void rollout_actor::fault(std::string_view point) const {
   fault_point(*ctx_, "rollout", point, stream_of(job_.key));
 }
 
-duration rollout_actor::turn_patience() const { return to_duration(ctx_->config.rollout.turn_timeout); }
+duration rollout_actor::turn_patience() const { return from_seconds(ctx_->config.rollout.turn_timeout); }
 
 bool rollout_actor::over_budget() const {
-  return ctx_->time->now() - started_ >= to_duration(ctx_->config.rollout.time_budget);
+  return ctx_->time->now() - started_ >= from_seconds(ctx_->config.rollout.time_budget);
 }
 
 bool rollout_actor::may_park() const {
@@ -124,7 +120,7 @@ void rollout_actor::call_tools() {
   observed_.resize(trajectory_->calls().size());
   committing_.assign(observed_.size(), false);
   tools_asked_ = ctx_->time->now();
-  tools_due_ = tools_asked_ + to_duration(ctx_->config.tools.timeout);
+  tools_due_ = tools_asked_ + from_seconds(ctx_->config.tools.timeout);
   start_missing_tools();
   if (!std::exchange(checking_, true)) send_later(self_, next_check(), tool_check{});
 }
@@ -132,7 +128,7 @@ void rollout_actor::call_tools() {
 duration rollout_actor::next_check() const {
   const duration usual = tool_check_every;
   if (slot_ != slot::held || !may_park()) return usual;
-  const auto left = started_ + to_duration(ctx_->config.rollout.time_budget) - ctx_->time->now();
+  const auto left = started_ + from_seconds(ctx_->config.rollout.time_budget) - ctx_->time->now();
   return left > duration(0) ? std::min(left, usual) : usual;
 }
 

@@ -46,8 +46,7 @@ expected<std::string> tool_call_actor::call() const {
     tool_context context;
     context.idempotency_key =
         job_.key.text() + "/" + std::to_string(job_.turn) + "/" + std::to_string(job_.call);
-    context.budget =
-        std::chrono::duration_cast<duration>(std::chrono::duration<double>(ctx_->config.tools.timeout));
+    context.budget = from_seconds(ctx_->config.tools.timeout);
     const auto before = thread_cpu();
     auto answer = candidate->call(job_.what.arguments, context);
     tool_calls(*ctx_->metrics).add();
@@ -65,7 +64,7 @@ duration tool_call_actor::latency() const {
   random_stream draw(derive_seed(derive_seed(ctx_->seed_for("tool latency"), job_.key.number()), job_.turn),
                      job_.call * 2);
   const double time = median * std::exp(sigma * draw.normal());
-  return std::chrono::duration_cast<duration>(std::chrono::duration<double>(time));
+  return from_seconds(time);
 }
 
 } // namespace troupe
