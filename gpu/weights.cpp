@@ -1,5 +1,6 @@
 #include "gpu/weights.hpp"
 
+#include "runtime/base/hash.hpp"
 #include "runtime/base/random.hpp"
 #include <cassert>
 #include <cmath>
@@ -152,6 +153,17 @@ model_weights initial_weights(const model_config& c, std::uint64_t seed) {
     make.around(layer_name(i, "self_attn.o_proj"), 0.35, transposed(v), 0.01);
   }
   return out;
+}
+
+std::string weights_checksum(const model_weights& weights) {
+  std::string all;
+  for (const auto& [name, tensor] : weights.tensors) {
+    all += name;
+    for (auto n : tensor.shape) all += ' ' + std::to_string(n);
+    const auto* bytes = reinterpret_cast<const char*>(tensor.data.data());
+    all += ' ' + sha256({bytes, tensor.data.size() * sizeof(float)}) + '\n';
+  }
+  return sha256(all);
 }
 
 } // namespace troupe

@@ -1,7 +1,9 @@
 #include "gpu/weights.hpp"
+#include <bit>
 #include <cmath>
 #include <gtest/gtest.h>
 #include <numeric>
+#include <set>
 
 namespace troupe {
 namespace {
@@ -111,6 +113,32 @@ TEST(ModelConfig, TakesHuggingFacesDefaultsAndNewerSpellings) {
   EXPECT_EQ(c->head_dim, 32);
   EXPECT_EQ(c->num_key_value_heads, 4);
   EXPECT_EQ(c->rope_theta, 5e5);
+}
+
+TEST(TheChecksumOfWeights, IsAnotherForEveryBitNameAndShape) {
+  const model_weights two{.config = {},
+                          .tensors = {{"a", {{2, 3}, std::vector<float>(6, 1.0f)}}, {"b", {{1}, {0.0f}}}}};
+  const auto original = weights_checksum(two);
+  EXPECT_EQ(original.size(), 64u);
+  EXPECT_EQ(original, weights_checksum(model_weights(two)));
+  std::set<std::string> seen{original};
+  for (int bit = 0; bit < 32; ++bit) {
+    auto flipped = two;
+    auto& x = flipped.tensors.at("a").data[5];
+    x = std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) ^ (1u << bit));
+    EXPECT_TRUE(seen.insert(weights_checksum(flipped)).second) << bit;
+  }
+  auto changed = two;
+  changed.tensors.at("b").data[0] = -0.0f; // equal as a number, not as weights
+  EXPECT_TRUE(seen.insert(weights_checksum(changed)).second);
+  changed = two;
+  changed.tensors.at("a").shape = {3, 2};
+  EXPECT_TRUE(seen.insert(weights_checksum(changed)).second);
+  changed = two;
+  auto moved = changed.tensors.extract("b");
+  moved.key() = "c";
+  changed.tensors.insert(std::move(moved));
+  EXPECT_TRUE(seen.insert(weights_checksum(changed)).second);
 }
 
 TEST(ModelConfig, NamesTheKeyThatIsWrong) {
