@@ -60,10 +60,6 @@ expected<learner_plugin_make_function*> open_plugin() {
 } // namespace
 
 expected<std::unique_ptr<learner>> make_learner(const model_weights& start, const learner_options& options) {
-  if (!is_plain(start.config))
-    return fail(errc::invalid,
-                "the learner trains models without biases, head norms, windows and scaled positions, found " +
-                    json::dump(to_json(start.config)));
   const auto make = open_plugin();
   if (!make) return fail(make.error());
   error failure;

@@ -62,7 +62,7 @@ json::object to_json(const model_config& config);
 expected<model_config> model_config_from_json(const json::object& from);
 /// Errors: errc::invalid names the contradiction (heads not divisible, head_dim odd, a size below 1, ...).
 expected<void> check(const model_config& config);
-/// Whether it has nothing of what only other families have: this is what the learner trains.
+/// Whether it has nothing of what only other families have.
 bool is_plain(const model_config& config);
 
 } // namespace troupe

@@ -6,12 +6,13 @@ namespace troupe::torch_detail {
 
 /// Rotary attention over sequences laid end to end: rows [offsets[s], offsets[s+1]) of `qkv` are sequence s,
 /// and each row is [heads * dim | kv_heads * dim | kv_heads * dim]. cosines and sines are [positions, dim /
-/// 2].
+/// 2]. With a window, a position sees itself and window - 1 before it.
 struct attention_shape {
   const std::int32_t* offsets;
   std::int64_t sequences, rows; ///< rows >= offsets[sequences]; what lies behind is padding
   std::int64_t heads, kv_heads, dim;
   const float *cosines, *sines;
+  std::int64_t window; ///< 0: all
 };
 
 struct adamw_numbers {

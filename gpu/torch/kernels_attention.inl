@@ -34,6 +34,11 @@ TROUPE_INLINE void load_head(const attention_shape& shape, const sequence_view& 
   clear(to + seq.length * to_width, (seq.padded - seq.length) * to_width);
 }
 
+/// The first position that a query at `position` sees.
+TROUPE_INLINE index first_seen(const attention_shape& shape, index position) {
+  return shape.window > 0 && position + 1 > shape.window ? position + 1 - shape.window : 0;
+}
+
 TROUPE_INLINE void transpose(const float* from, index rows, index columns, index from_width, float* to) {
   for (index c = 0; c < columns; ++c)
     for (index r = 0; r < rows; ++r) to[c * rows + r] = from[r * from_width + c];
@@ -61,18 +66,21 @@ void attention(const attention_shape& shape, const float* qkv, float* out, float
         load_head(shape, seq, qkv + h * dim, row_width, true, scale, q, wide);
         for (index i0 = 0; i0 < seq.length; i0 += query_block) {
           const index columns = i0 + query_block;
-          product(query_block, columns, dim, q + i0 * wide, wide, 1, k_t, t, scores, t, false);
+          const index skip = first_seen(shape, i0) / query_block * query_block; // nobody here sees these
+          product(query_block, columns - skip, dim, q + i0 * wide, wide, 1, k_t + skip, t, scores + skip, t,
+                  false);
           vec inverse[query_block / lanes + 1];
           float* inverse_sums = reinterpret_cast<float*>(inverse);
           for (index r = 0; r < query_block; ++r) {
             float* row = scores + r * t;
             const index n = i0 + r + 1;
             for (index j = n; j < columns; ++j) row[j] = -1e30f; // the future
-            vec tops = load(row);
-            for (index j = lanes; j < columns; j += lanes) tops = larger(tops, load(row + j));
+            for (index j = skip; j < first_seen(shape, i0 + r); ++j) row[j] = -1e30f;
+            vec tops = load(row + skip);
+            for (index j = skip + lanes; j < columns; j += lanes) tops = larger(tops, load(row + j));
             const float top = largest(tops);
             vec sums{};
-            for (index j = 0; j < columns; j += lanes) {
+            for (index j = skip; j < columns; j += lanes) {
               const vec e = exponential(load(row + j) - top);
               store(row + j, e);
               sums += e;
@@ -82,7 +90,8 @@ void attention(const attention_shape& shape, const float* qkv, float* out, float
             if (i0 + r < seq.length)
               log_sums[(seq.first + i0 + r) * shape.heads + h] = top + __builtin_logf(total);
           }
-          product(query_block, wide, columns, scores, t, 1, v, wide, result, wide, false);
+          product(query_block, wide, columns - skip, scores + skip, t, 1, v + skip * wide, wide, result, wide,
+                  false);
           for (index r = 0; r < query_block && i0 + r < seq.length; ++r) {
             float* to = out + (seq.first + i0 + r) * out_width + h * dim;
             strips(dim, [&](index i, index n) {
@@ -121,12 +130,13 @@ void attention_backward(const attention_shape& shape, const float* qkv, const fl
         load_head(shape, seq, d_out + h * dim, out_width, false, 1.f, d_o, wide);
         for (index i0 = 0; i0 < seq.length; i0 += query_block) {
           const index columns = i0 + query_block;
-          product(query_block, columns, dim, q + i0 * wide, wide, 1, k_t, t, p, t, false);
-          product(query_block, columns, dim, d_o + i0 * wide, wide, 1, v_t, t, d_p, t, false);
+          const index skip = first_seen(shape, i0) / query_block * query_block, seen = columns - skip;
+          product(query_block, seen, dim, q + i0 * wide, wide, 1, k_t + skip, t, p + skip, t, false);
+          product(query_block, seen, dim, d_o + i0 * wide, wide, 1, v_t + skip, t, d_p + skip, t, false);
           for (index r = 0; r < query_block; ++r) {
             float *prob = p + r * t, *grad = d_p + r * t;
-            const index i = i0 + r, n = i < seq.length ? i + 1 : 0;
-            if (n > 0) {
+            const index i = i0 + r, n = i < seq.length ? i + 1 : skip;
+            if (i < seq.length) {
               const index row = seq.first + i;
               const float log_sum = log_sums[row * shape.heads + h];
               vec dots{};
@@ -134,18 +144,21 @@ void attention_backward(const attention_shape& shape, const float* qkv, const fl
                 dots += load(out + row * out_width + h * dim + c, m) * load(d_o + i * wide + c, m);
               });
               const float dot = sum(dots);
-              for (index j = 0; j < n; j += lanes) {
+              for (index j = skip; j < n; j += lanes) {
                 const vec e = exponential(load(prob + j) - log_sum);
                 store(prob + j, e);
                 store(grad + j, e * (load(grad + j) - dot));
               }
+              const index unseen = first_seen(shape, i) - skip;
+              clear(prob + skip, unseen);
+              clear(grad + skip, unseen);
             }
             clear(prob + n, columns - n);
             clear(grad + n, columns - n);
           }
-          product(query_block, wide, columns, d_p, t, 1, k, wide, d_q, wide, false);
-          product(columns, wide, query_block, d_p, 1, t, q + i0 * wide, wide, d_k, wide, true);
-          product(columns, wide, query_block, p, 1, t, d_o + i0 * wide, wide, d_v, wide, true);
+          product(query_block, wide, seen, d_p + skip, t, 1, k + skip * wide, wide, d_q, wide, false);
+          product(seen, wide, query_block, d_p + skip, 1, t, q + i0 * wide, wide, d_k + skip * wide, wide, true);
+          product(seen, wide, query_block, p + skip, 1, t, d_o + i0 * wide, wide, d_v + skip * wide, wide, true);
           for (index r = 0; r < query_block && i0 + r < seq.length; ++r)
             rotate_row(shape, i0 + r, d_q + r * wide, scale, -1.f,
                        d_qkv + (seq.first + i0 + r) * row_width + h * dim);

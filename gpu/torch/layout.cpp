@@ -8,14 +8,15 @@ namespace {
 
 class builder {
 public:
-  void matrix(std::int64_t columns, const std::vector<std::pair<std::string, std::int64_t>>& named_rows) {
+  using named = std::vector<std::pair<std::string, std::int64_t>>;
+  void matrix(std::int64_t columns, const named& named_rows, const char* kind = ".weight") {
     auto& out = made.total;
     out = (out + 15) / 16 * 16;
     made.matrices.push_back({out, 0, columns});
     for (const auto& [name, rows] : named_rows) {
       const auto size = columns == 0 ? rows : rows * columns;
       made.parts.push_back(
-          {name + ".weight",
+          {name + kind,
            columns == 0 ? std::vector<std::int64_t>{rows} : std::vector<std::int64_t>{rows, columns}, out,
            size});
       made.matrices.back().rows += rows;
@@ -45,8 +46,13 @@ flat_layout make_layout(const model_config& c) {
     const auto layer = "model.layers." + std::to_string(i) + ".";
     const auto attention = layer + "self_attn.", mlp = layer + "mlp.";
     b.vector(layer + "input_layernorm", d);
-    b.matrix(d, {{attention + "q_proj", q}, {attention + "k_proj", kv}, {attention + "v_proj", kv}});
+    const builder::named qkv{
+        {attention + "q_proj", q}, {attention + "k_proj", kv}, {attention + "v_proj", kv}};
+    b.matrix(d, qkv);
+    if (c.qkv_bias) b.matrix(0, qkv, ".bias");
+    if (c.qk_norm) b.vector(attention + "q_norm", c.head_dim), b.vector(attention + "k_norm", c.head_dim);
     b.matrix(q, {{attention + "o_proj", d}});
+    if (c.output_bias) b.matrix(0, {{attention + "o_proj", d}}, ".bias");
     b.vector(layer + "post_attention_layernorm", d);
     b.matrix(d, {{mlp + "gate_proj", f}, {mlp + "up_proj", f}});
     b.matrix(f, {{mlp + "down_proj", d}});

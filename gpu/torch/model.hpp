@@ -9,6 +9,7 @@ namespace troupe::torch_detail {
 struct model_parameters {
   struct layer {
     at::Tensor input_norm, qkv, o, post_norm, gate_up, down;
+    at::Tensor qkv_bias, q_norm, k_norm, o_bias; ///< undefined where the family has none
   };
   at::Tensor embedding, previous_map; ///< previous_map is undefined where the config has none
   std::vector<layer> layers;
@@ -20,7 +21,7 @@ struct model_parameters {
 model_parameters view_parameters(const model_config& config, const flat_layout& layout,
                                  const at::Tensor& flat, const at::Tensor& gradient);
 
-/// cos and sin of position * theta^(-2i/dim), computed in double.
+/// Cosines and sines of all rotary angles (gpu/rope.hpp), computed in double.
 struct rope_tables {
   at::Tensor cosines, sines; ///< float [positions, dim / 2]
 };
@@ -43,8 +44,16 @@ struct model_output {
   at::Tensor entropies; ///< [queries], of the tempered distribution, without gradient
 };
 
-/// A decoder-only transformer of Hugging Face's Llama shape. A pure function of parameters and batch.
+struct run_settings {
+  /// Keep what enters each layer, and compute the layer again for its gradient: the same bits, a third more
+  /// work, a fraction of the memory (activation checkpointing, Chen et al. 2016).
+  bool recompute_layers = false;
+  std::int64_t most_logits = std::int64_t{1} << 26; ///< numbers held at once (256 MiB)
+};
+
+/// A decoder-only transformer of one of the families of model_config. A pure function of parameters and batch.
 model_output run_model(const model_config& config, const model_parameters& parameters,
-                       const rope_tables& rope, const packed_batch& batch, const operations& ops);
+                       const rope_tables& rope, const packed_batch& batch, const operations& ops,
+                       const run_settings& settings = {});
 
 } // namespace troupe::torch_detail

@@ -1,12 +1,14 @@
 #include "gpu/torch/kernels.hpp"
 #include "gpu/torch/operations.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros_like.h>
+#include <algorithm>
 #include <torch/csrc/autograd/custom_function.h>
 
 namespace troupe::torch_detail {
@@ -46,17 +48,81 @@ Tensor times_transposed(const Tensor& x, const Tensor& weight) {
   return product->call(x, weight, std::nullopt, "none", none, "");
 }
 
-struct linear_function : Function<linear_function> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight) {
+/// What matrix products multiply: float32 as it is, or rounded to bfloat16 (their sums stay float32).
+struct in_float32 {
+  static Tensor given(const Tensor& x) { return x; }
+  static Tensor product(const Tensor& x, const Tensor& weight) { return times_transposed(x, weight); }
+};
+struct in_bfloat16 {
+  static Tensor given(const Tensor& x) { return x.to(at::kBFloat16); }
+  static Tensor product(const Tensor& x, const Tensor& weight) {
+    return times_transposed(x, weight).to(at::kFloat);
+  }
+};
+
+template <class Precision>
+struct linear_function : Function<linear_function<Precision>> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight,
+                        const std::optional<Tensor>& bias) {
     guard below;
     ctx->save_for_backward({x, weight});
-    return times_transposed(x, weight);
+    ctx->saved_data["bias"] = bias.has_value();
+    auto out = Precision::product(Precision::given(x), Precision::given(weight));
+    if (bias) out.add_(*bias);
+    return out;
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     guard below;
     const auto saved = ctx->get_saved_variables();
+    const auto whole = grads[0].contiguous(), d = Precision::given(whole);
+    Tensor d_x, d_weight, d_bias; // what is frozen has none
+    if (ctx->needs_input_grad(0)) d_x = Precision::product(d, Precision::given(saved[1]).t());
+    if (ctx->needs_input_grad(1)) d_weight = Precision::product(d.t(), Precision::given(saved[0]).t());
+    if (ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2)) d_bias = whole.sum({0});
+    return {d_x, d_weight, d_bias};
+  }
+};
+
+struct norm_heads_function : Function<norm_heads_function> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& qkv, const Tensor& query_weight,
+                        const Tensor& key_weight, std::int64_t heads, std::int64_t kv_heads, std::int64_t dim,
+                        double epsilon) {
+    guard below;
+    const auto rows = qkv.size(0), width = qkv.size(1), normed = heads + kv_heads;
+    auto out = at::empty_like(qkv), rstd = floats_like(qkv, {rows, normed});
+    const auto e = static_cast<float>(epsilon);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const float* from = floats(qkv) + r * width;
+      float *to = floats(out) + r * width, *scale = floats(rstd) + r * normed;
+      kernels().rms_norm(from, nullptr, floats(query_weight), e, heads, dim, nullptr, to, scale);
+      kernels().rms_norm(from + heads * dim, nullptr, floats(key_weight), e, kv_heads, dim, nullptr,
+                         to + heads * dim, scale + heads);
+      std::copy(from + normed * dim, from + width, to + normed * dim);
+    }
+    ctx->save_for_backward({qkv, query_weight, key_weight, rstd});
+    ctx->saved_data["heads"] = heads;
+    return out;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    guard below;
+    const auto saved = ctx->get_saved_variables();
+    const auto &qkv = saved[0], &query_weight = saved[1], &key_weight = saved[2], &rstd = saved[3];
     const auto d = grads[0].contiguous();
-    return {times_transposed(d, saved[1].t()), times_transposed(d.t(), saved[0].t())};
+    const auto rows = qkv.size(0), width = qkv.size(1), dim = query_weight.size(0), normed = rstd.size(1);
+    const auto heads = ctx->saved_data["heads"].toInt();
+    auto d_qkv = at::empty_like(qkv), d_query = at::zeros_like(query_weight),
+         d_key = at::zeros_like(key_weight);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const float *from = floats(qkv) + r * width, *down = floats(d) + r * width,
+                  *scale = floats(rstd) + r * normed;
+      float* to = floats(d_qkv) + r * width;
+      kernels().rms_norm_backward(from, floats(query_weight), scale, nullptr, down, heads, dim, to,
+                                  floats(d_query));
+      kernels().rms_norm_backward(from + heads * dim, floats(key_weight), scale + heads, nullptr,
+                                  down + heads * dim, normed - heads, dim, to + heads * dim, floats(d_key));
+      std::copy(down + normed * dim, down + width, to + normed * dim);
+    }
+    return {d_qkv, d_query, d_key, {}, {}, {}, {}};
   }
 };
 
@@ -170,7 +236,7 @@ struct select_function : Function<select_function> {
 };
 
 attention_shape shape_of(const Tensor& qkv, const Tensor& offsets, const Tensor& cosines, const Tensor& sines,
-                         std::int64_t heads, std::int64_t kv_heads) {
+                         std::int64_t heads, std::int64_t kv_heads, std::int64_t window) {
   return {.offsets = offsets.data_ptr<std::int32_t>(),
           .sequences = offsets.size(0) - 1,
           .rows = qkv.size(0),
@@ -178,15 +244,16 @@ attention_shape shape_of(const Tensor& qkv, const Tensor& offsets, const Tensor&
           .kv_heads = kv_heads,
           .dim = cosines.size(1) * 2,
           .cosines = floats(cosines),
-          .sines = floats(sines)};
+          .sines = floats(sines),
+          .window = window};
 }
 
 struct attention_function : Function<attention_function> {
   static Tensor forward(AutogradContext* ctx, const Tensor& qkv, const Tensor& offsets, const Tensor& cosines,
-                        const Tensor& sines, std::int64_t heads, std::int64_t kv_heads,
-                        std::int64_t longest) {
+                        const Tensor& sines, std::int64_t heads, std::int64_t kv_heads, std::int64_t longest,
+                        std::int64_t window) {
     guard below;
-    const auto shape = shape_of(qkv, offsets, cosines, sines, heads, kv_heads);
+    const auto shape = shape_of(qkv, offsets, cosines, sines, heads, kv_heads, window);
     auto out = floats_like(qkv, {shape.rows, heads * shape.dim}),
          log_sums = floats_like(qkv, {shape.rows, heads});
     auto scratch = floats_like(qkv, {kernels().attention_scratch(longest, shape.dim)});
@@ -195,6 +262,7 @@ struct attention_function : Function<attention_function> {
     ctx->saved_data["heads"] = heads;
     ctx->saved_data["kv_heads"] = kv_heads;
     ctx->saved_data["longest"] = longest;
+    ctx->saved_data["window"] = window;
     return out;
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -202,39 +270,77 @@ struct attention_function : Function<attention_function> {
     const auto saved = ctx->get_saved_variables();
     const auto &qkv = saved[0], &out = saved[1], &log_sums = saved[2];
     const auto shape = shape_of(qkv, saved[3], saved[4], saved[5], ctx->saved_data["heads"].toInt(),
-                                ctx->saved_data["kv_heads"].toInt());
+                                ctx->saved_data["kv_heads"].toInt(), ctx->saved_data["window"].toInt());
     const auto d = grads[0].contiguous();
     auto d_qkv = at::empty_like(qkv);
     auto scratch =
         floats_like(qkv, {kernels().attention_scratch(ctx->saved_data["longest"].toInt(), shape.dim)});
     kernels().attention_backward(shape, floats(qkv), floats(out), floats(log_sums), floats(d), floats(d_qkv),
                                  floats(scratch));
-    return {d_qkv, {}, {}, {}, {}, {}, {}};
+    return {d_qkv, {}, {}, {}, {}, {}, {}, {}};
   }
 };
 
-struct logprobs_function : Function<logprobs_function> {
+/// Logprobs in pieces of rows: one piece where the logits fit in `most`, kept for the backward pass; else each piece's logits
+/// are computed again there.
+template <class Precision>
+struct logprobs_function : Function<logprobs_function<Precision>> {
+  static std::int64_t piece_rows(std::int64_t rows, std::int64_t width, std::int64_t most) {
+    return rows * width <= most ? rows : std::clamp<std::int64_t>(most / width / 32 * 32, 32, rows);
+  }
   static variable_list forward(AutogradContext* ctx, const Tensor& h, const Tensor& weight,
-                               const Tensor& targets, const Tensor& inverse_temperatures) {
+                               const Tensor& targets, const Tensor& inverse_temperatures, std::int64_t most) {
     guard below;
-    const auto rows = h.size(0), width = weight.size(0);
-    auto logits = times_transposed(h, weight);
+    const auto rows = h.size(0), width = weight.size(0), piece = piece_rows(rows, width, most);
     auto logprobs = floats_like(h, {rows}), entropies = floats_like(h, {rows}), sums = floats_like(h, {rows});
-    kernels().softmax_logprobs(floats(logits), ids(targets), floats(inverse_temperatures), rows, width,
-                               floats(logprobs), floats(entropies), floats(sums));
-    ctx->save_for_backward({h, weight, targets, inverse_temperatures, logits, sums});
+    const auto given = Precision::given(weight);
+    Tensor logits;
+    for (std::int64_t r = 0; r < rows; r += piece) {
+      const auto n = std::min(piece, rows - r);
+      logits = Precision::product(Precision::given(h.narrow(0, r, n)), given);
+      kernels().softmax_logprobs(floats(logits), ids(targets) + r, floats(inverse_temperatures) + r, n, width,
+                                 floats(logprobs) + r, floats(entropies) + r, floats(sums) + r);
+    }
+    ctx->save_for_backward(
+        {h, weight, targets, inverse_temperatures, piece == rows ? logits : Tensor(), sums});
+    ctx->saved_data["piece"] = piece;
     ctx->mark_non_differentiable({entropies});
     return {logprobs, entropies};
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     guard below;
     const auto saved = ctx->get_saved_variables();
-    const auto &h = saved[0], &weight = saved[1], &exponentials = saved[4];
-    const auto d = grads[0].contiguous();
-    // In place, since nothing else holds the exponentials: a graph is walked once.
-    kernels().softmax_logprobs_backward(floats(exponentials), ids(saved[2]), floats(saved[3]),
-                                        floats(saved[5]), floats(d), h.size(0), weight.size(0));
-    return {times_transposed(exponentials, weight.t()), times_transposed(exponentials.t(), h.t()), {}, {}};
+    const auto &h = saved[0], &weight = saved[1], &targets = saved[2], &inverse_temperatures = saved[3],
+               &kept = saved[4], &sums = saved[5];
+    const auto d = grads[0].contiguous(), given = Precision::given(weight);
+    const auto rows = h.size(0), width = weight.size(0), piece = ctx->saved_data["piece"].toInt();
+    const bool needs_h = ctx->needs_input_grad(0), needs_weight = ctx->needs_input_grad(1);
+    const auto d_h = needs_h ? at::empty_like(h) : Tensor();
+    Tensor d_weight;
+    const auto unused = floats_like(h, {3, piece});
+    for (std::int64_t r = 0; r < rows; r += piece) {
+      const auto n = std::min(piece, rows - r);
+      const auto part = Precision::given(h.narrow(0, r, n));
+      auto exponentials = kept; // in place, since nothing else holds them: a graph is walked once
+      if (!kept.defined()) {
+        exponentials = Precision::product(part, given);
+        kernels().softmax_logprobs(floats(exponentials), ids(targets) + r, floats(inverse_temperatures) + r,
+                                   n, width, floats(unused), floats(unused) + piece,
+                                   floats(unused) + 2 * piece);
+      }
+      kernels().softmax_logprobs_backward(floats(exponentials), ids(targets) + r,
+                                          floats(inverse_temperatures) + r, floats(sums) + r, floats(d) + r,
+                                          n, width);
+      const auto slopes = Precision::given(exponentials);
+      if (needs_h) d_h.narrow(0, r, n).copy_(Precision::product(slopes, given.t()));
+      if (!needs_weight) continue;
+      const auto more = Precision::product(slopes.t(), part.t());
+      if (d_weight.defined())
+        kernels().add(floats(d_weight), floats(more), more.numel());
+      else
+        d_weight = more;
+    }
+    return {d_h, d_weight, {}, {}, {}};
   }
 };
 
@@ -247,7 +353,15 @@ Tensor embed(const Tensor& table, const Tensor& map, const Tensor& tokens, const
              double scale) {
   return embed_function::apply(table, maybe(map), tokens, previous, scale);
 }
-Tensor linear(const Tensor& x, const Tensor& weight) { return linear_function::apply(x, weight); }
+template <class Precision>
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return linear_function<Precision>::apply(x, weight, maybe(bias));
+}
+Tensor norm_heads(const Tensor& qkv, const Tensor& query_weight, const Tensor& key_weight,
+                  const attention_layout& layout, double epsilon) {
+  return norm_heads_function::apply(qkv, query_weight, key_weight, layout.heads, layout.kv_heads, layout.dim,
+                                    epsilon);
+}
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
   return rms_norm_function::apply(x, std::optional<Tensor>(), weight, epsilon)[0];
 }
@@ -258,19 +372,25 @@ std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, con
 }
 Tensor attention(const Tensor& qkv, const attention_layout& layout) {
   return attention_function::apply(qkv, layout.offsets, layout.cosines, layout.sines, layout.heads,
-                                   layout.kv_heads, layout.longest);
+                                   layout.kv_heads, layout.longest, layout.window);
 }
 Tensor swiglu(const Tensor& gate_up) { return swiglu_function::apply(gate_up); }
 Tensor select_rows(const Tensor& x, const Tensor& rows) { return select_function::apply(x, rows); }
+template <class Precision>
 std::pair<Tensor, Tensor> token_logprobs(const Tensor& h, const Tensor& weight, const Tensor& targets,
-                                         const Tensor& inverse_temperatures) {
-  auto out = logprobs_function::apply(h, weight, targets, inverse_temperatures);
+                                         const Tensor& inverse_temperatures, std::int64_t most_logits) {
+  auto out = logprobs_function<Precision>::apply(h, weight, targets, inverse_temperatures, most_logits);
   return {std::move(out[0]), std::move(out[1])};
+}
+
+template <class Precision>
+constexpr operations table() {
+  return {embed,       linear<Precision>,        rms_norm, add_rms_norm, norm_heads, attention, swiglu,
+          select_rows, token_logprobs<Precision>};
 }
 
 } // namespace
 
-const operations fused_operations = {embed,     linear, rms_norm,    add_rms_norm,
-                                     attention, swiglu, select_rows, token_logprobs};
+const operations fused_operations = table<in_float32>(), bfloat16_operations = table<in_bfloat16>();
 
 } // namespace troupe::torch_detail

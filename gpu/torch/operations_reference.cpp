@@ -28,7 +28,10 @@ Tensor embed(const Tensor& table, const Tensor& map, const Tensor& tokens, const
   return x * scale;
 }
 
-Tensor linear(const Tensor& x, const Tensor& weight) { return at::matmul(x, weight.t()); }
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const auto product = at::matmul(x, weight.t());
+  return bias.defined() ? product + bias : product;
+}
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
   return x * at::rsqrt(x.pow(2).mean({1}, true) + epsilon) * weight;
@@ -38,6 +41,19 @@ std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, con
                                        double epsilon) {
   const auto sum = x + delta;
   return {sum, rms_norm(sum, weight, epsilon)};
+}
+
+Tensor norm_heads(const Tensor& qkv, const Tensor& query_weight, const Tensor& key_weight,
+                  const attention_layout& layout, double epsilon) {
+  const auto heads = qkv.view({qkv.size(0), layout.heads + 2 * layout.kv_heads, layout.dim});
+  const auto normed = [&](std::int64_t from, std::int64_t count, const Tensor& weight) {
+    const auto x = heads.narrow(1, from, count);
+    return x * at::rsqrt(x.pow(2).mean({2}, true) + epsilon) * weight;
+  };
+  return at::cat({normed(0, layout.heads, query_weight), normed(layout.heads, layout.kv_heads, key_weight),
+                  heads.narrow(1, layout.heads + layout.kv_heads, layout.kv_heads)},
+                 1)
+      .view_as(qkv);
 }
 
 /// x [length, heads, dim], rotate-half by the angles of positions 0 .. length - 1.
@@ -64,9 +80,9 @@ Tensor attention(const Tensor& qkv, const attention_layout& layout) {
     const auto v = rows.narrow(1, layout.heads + layout.kv_heads, layout.kv_heads)
                        .repeat_interleave(group, 1)
                        .transpose(0, 1);
-    const auto future =
-        at::full({length, length}, -std::numeric_limits<double>::infinity(), qkv.options()).triu(1);
-    const auto scores = at::matmul(q, k.transpose(1, 2)) / std::sqrt(static_cast<double>(dim)) + future;
+    const auto never = at::full({length, length}, -std::numeric_limits<double>::infinity(), qkv.options());
+    auto scores = at::matmul(q, k.transpose(1, 2)) / std::sqrt(static_cast<double>(dim)) + never.triu(1);
+    if (layout.window > 0) scores = scores + never.tril(-layout.window);
     parts.push_back(
         at::matmul(at::softmax(scores, -1), v).transpose(0, 1).reshape({length, layout.heads * dim}));
   }
@@ -84,7 +100,7 @@ Tensor swiglu(const Tensor& gate_up) {
 Tensor select_rows(const Tensor& x, const Tensor& rows) { return rows_or_zero(x, rows); }
 
 std::pair<Tensor, Tensor> token_logprobs(const Tensor& h, const Tensor& weight, const Tensor& targets,
-                                         const Tensor& inverse_temperatures) {
+                                         const Tensor& inverse_temperatures, std::int64_t) {
   const auto z = at::matmul(h, weight.t()) * inverse_temperatures.to(h.scalar_type()).unsqueeze(1);
   const auto all = at::log_softmax(z, -1), real = targets.ge(0).to(h.scalar_type());
   const auto chosen = all.gather(1, targets.clamp_min(0).unsqueeze(1)).squeeze(1) * real;
@@ -93,7 +109,7 @@ std::pair<Tensor, Tensor> token_logprobs(const Tensor& h, const Tensor& weight, 
 
 } // namespace
 
-const operations reference_operations = {embed,     linear, rms_norm,    add_rms_norm,
+const operations reference_operations = {embed,     linear, rms_norm,    add_rms_norm,  norm_heads,
                                          attention, swiglu, select_rows, token_logprobs};
 
 } // namespace troupe::torch_detail

@@ -1,4 +1,5 @@
 #include "gpu/engine_core.hpp"
+#include "gpu/files/hf_model.hpp"
 
 #include "small_model.hpp"
 #include <cmath>
@@ -53,6 +54,20 @@ TEST(EngineAndLearner, AgreeOnTheQuickstartsShape) {
     EXPECT_LE(largest_gap(initial_weights(config, 1), temperature, 60), bound);
   const auto trained = random_weights(config, 3, 0.08); // sharper than fresh weights
   EXPECT_LE(largest_gap(trained, 1.0, 60), bound);
+}
+
+TEST(EngineAndLearner,
+     AgreeOnEveryFamilyThatTransformersWrites) { // Llama 2, 3 and linear, Mistral, Qwen2, 2.5 and 3
+  int seen = 0;
+  for (const auto& folder :
+       std::filesystem::directory_iterator(TROUPE_SOURCE_DIR "/tests/unit/gpu/data/models")) {
+    const auto weights = load_hf_model(folder.path());
+    ASSERT_TRUE(weights) << to_string(weights.error());
+    for (double temperature : {1.0, 0.7})
+      EXPECT_LE(largest_gap(*weights, temperature, 60), bound) << folder.path();
+    ++seen;
+  }
+  EXPECT_EQ(seen, 7);
 }
 
 TEST(EngineAndLearner, AgreeOnALlamaWithSharedKeysAndItsOwnHead) {

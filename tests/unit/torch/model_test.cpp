@@ -36,10 +36,10 @@ struct setting {
 
   /// The weighted sum of the logprobs, and its gradient by the flat weights, in the type of `weights`.
   double loss(const at::Tensor& weights, const packed_batch& batch, const operations& ops,
-              at::Tensor* gradient) const {
+              at::Tensor* gradient, const run_settings& settings = {}) const {
     const auto g = gradient ? at::zeros_like(weights) : at::Tensor();
     const auto parameters = view_parameters(config, layout, weights, g);
-    const auto out = run_model(config, parameters, rope, batch, ops);
+    const auto out = run_model(config, parameters, rope, batch, ops, settings);
     auto factors = at::zeros({batch.queries}, at::kDouble);
     random_stream random(77);
     for (std::int64_t i = 0; i < batch.queries; ++i) factors.data_ptr<double>()[i] = random.normal();
@@ -70,7 +70,15 @@ std::vector<model_config> shapes() {
   auto wide = tiny; // whole vector registers, one key-value head
   wide.hidden_size = 32, wide.head_dim = 32, wide.num_attention_heads = 2, wide.num_key_value_heads = 1;
   wide.intermediate_size = 48, wide.vocab_size = 64, wide.num_hidden_layers = 3;
-  return {tiny, plain, wide};
+  auto biased = plain; // Qwen2: biases, windows from a layer on, its own output
+  biased.family = model_family::qwen2, biased.qkv_bias = biased.output_bias = true, biased.sliding_window = 5,
+  biased.first_window_layer = 1;
+  auto normed = plain; // Qwen3: norms of heads, scaled positions
+  normed.family = model_family::qwen3, normed.qk_norm = true, normed.tie_word_embeddings = true;
+  normed.scaling = {.type = rope_scaling::kind::yarn, .factor = 4, .original_max_position_embeddings = 16};
+  auto windowed = plain; // Mistral: a window wider than a block of queries
+  windowed.family = model_family::mistral, windowed.sliding_window = 19;
+  return {tiny, plain, wide, biased, normed, windowed};
 }
 
 } // namespace
@@ -109,6 +117,43 @@ TEST(TheFusedModel, AgreesWithTheReferenceInValueAndGradient) { // OPS-1
       EXPECT_NEAR(a, b, 2e-4);
       expect_close(fused, reference, 1e-5);
     }
+  }
+}
+
+TEST(TheFusedModel, HasTheSameBitsWhenItsLayersAreComputedAgain) {
+  for (const auto& config : shapes()) {
+    const setting s(config, 4);
+    const auto batch = packed(some_sequences(config, {17, 33, 2}), 0.9, 2);
+    at::Tensor kept, again;
+    EXPECT_EQ(s.loss(s.flat, batch, fused_operations, &kept),
+              s.loss(s.flat, batch, fused_operations, &again, {.recompute_layers = true}));
+    EXPECT_TRUE(kept.equal(again));
+  }
+}
+
+TEST(TheFusedModel, HasTheSameGradientWhenItsLogitsComeInPieces) {
+  for (const auto& config : shapes()) {
+    const setting s(config, 5);
+    const auto batch = packed(some_sequences(config, {64, 64, 40}), 0.9, 1);
+    at::Tensor whole, pieces;
+    const double a = s.loss(s.flat, batch, fused_operations, &whole);
+    const double b =
+        s.loss(s.flat, batch, fused_operations, &pieces, {.most_logits = 40L * config.vocab_size});
+    EXPECT_NEAR(a, b, 1e-5 * std::abs(a));
+    expect_close(pieces, whole, 1e-6);
+  }
+}
+
+TEST(TheModelInBfloat16, StaysNearFloat32InValueAndGradient) {
+  for (const auto& config : shapes()) {
+    const setting s(config, 6);
+    const auto batch = packed(some_sequences(config, {20, 33}), 1.0, 1);
+    at::Tensor whole, half;
+    const double a = s.loss(s.flat, batch, fused_operations, &whole);
+    const double b = s.loss(s.flat, batch, bfloat16_operations, &half);
+    EXPECT_NE(a, b);
+    EXPECT_NEAR(a, b, 0.05 * std::abs(a) + 0.5);
+    expect_close(half, whole, 0.05); // 8 bits of mantissa, two layers
   }
 }
 
@@ -182,7 +227,7 @@ TEST(TheEntropy, IsThatOfTheTemperedDistribution) {
   double entropy = 0;
   for (double x : p) entropy -= x * std::log(x);
   for (const auto* ops : {&fused_operations, &reference_operations}) {
-    const auto [logprobs, entropies] = ops->token_logprobs(h, weight, target, sharpness);
+    const auto [logprobs, entropies] = ops->token_logprobs(h, weight, target, sharpness, 1 << 20);
     EXPECT_NEAR(logprobs.item<float>(), std::log(p[0]), 2e-6);
     EXPECT_NEAR(entropies.item<float>(), entropy, 5e-6);
   }
@@ -196,7 +241,7 @@ TEST(EveryInstructionSet, ComputesTheSameAttention) {
     cosines[i] = std::cos(0.1f * float(i)), sines[i] = std::sin(0.1f * float(i));
   for (float& x : qkv) x = static_cast<float>(random.normal());
   for (float& x : d_out) x = static_cast<float>(random.normal());
-  const attention_shape shape{offsets.data(), 3, 40, 4, 2, 6, cosines.data(), sines.data()};
+  attention_shape shape{offsets.data(), 3, 40, 4, 2, 6, cosines.data(), sines.data(), 0};
   const auto run = [&](const kernel_table& table) {
     std::vector<float> out(40 * 4 * 6), sums(40 * 4), d_qkv(qkv.size());
     std::vector<float> scratch(static_cast<std::size_t>(table.attention_scratch(19, 6)));
@@ -206,11 +251,14 @@ TEST(EveryInstructionSet, ComputesTheSameAttention) {
     out.insert(out.end(), d_qkv.begin(), d_qkv.end());
     return out;
   };
-  const auto best = run(kernels()), portable = run(kernels_portable);
-  for (std::size_t i = 0; i < best.size(); ++i) EXPECT_NEAR(best[i], portable[i], 2e-5f) << i;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    const auto avx2 = run(kernels_avx2);
-    for (std::size_t i = 0; i < best.size(); ++i) EXPECT_NEAR(avx2[i], portable[i], 2e-5f) << i;
+  for (int window : {0, 7}) {
+    shape.window = window;
+    const auto best = run(kernels()), portable = run(kernels_portable);
+    for (std::size_t i = 0; i < best.size(); ++i) EXPECT_NEAR(best[i], portable[i], 2e-5f) << i;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+      const auto avx2 = run(kernels_avx2);
+      for (std::size_t i = 0; i < best.size(); ++i) EXPECT_NEAR(avx2[i], portable[i], 2e-5f) << i;
+    }
   }
 }
 
