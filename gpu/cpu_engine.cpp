@@ -19,7 +19,8 @@ cpu_engine::cpu_engine(const model_config& config, const engine_limits& limits, 
       rope_(config),
       pool_(kv_layout(config), std::max<std::int64_t>(1, limits.max_kv_tokens / lanes)),
       workers_(limits.threads),
-      parts_(static_cast<std::size_t>(limits.threads)) {}
+      parts_(static_cast<std::size_t>(limits.threads)),
+      waiting_(limits.most_overtaken) {}
 
 void cpu_engine::set_weights(weights_ptr weights, std::uint64_t version, kv_policy policy) {
   if (!(weights->config == config_))
@@ -29,14 +30,24 @@ void cpu_engine::set_weights(weights_ptr weights, std::uint64_t version, kv_poli
   model_ = std::make_unique<const cpu_model>(*weights, kernels_);
   version_ = version;
   for (auto& work : parts_)
-    if (work.logits.size() == 0) {
-      work.space = model_->make_workspace();
-      work.logits = aligned_floats(static_cast<std::size_t>(padded(config_.vocab_size)) *
-                                   static_cast<std::size_t>(limits_.max_sequences));
-    }
-  if (policy == kv_policy::recompute) {
+    if (work.space.x.size() == 0) work.space = model_->make_workspace();
+  if (policy == kv_policy::abort) {
+    const auto end = [this](running_request& request) {
+      request.out.sequence = request.request.sequence;
+      request.out.reason = finish_reason::aborted;
+      aborted_.push_back(std::move(request.out));
+    };
+    for (auto& request : running_) end(*request), retire(*request);
+    running_.clear();
+    while (!waiting_.empty()) end(*waiting_.pop());
+    busy_.clear();
+  }
+  if (policy != kv_policy::keep) {
     while (!idle_.empty()) erase(*kept_.at(idle_.begin()->second));
-    for (auto& request : running_) request->sequence->kv.truncate(0);
+    for (auto& request : running_) {
+      request->sequence->kv.truncate(0);
+      if (request->out.tokens.empty()) request->out.cached_tokens = 0;
+    }
   } else {
     for (auto& [id, sequence] : kept_) sequence->kv.mark_stale();
   }
@@ -61,6 +72,21 @@ expected<void> cpu_engine::check(const generate_request& request) const {
                 "top_p is " + std::to_string(s.top_p) + ", expected more than 0 and at most 1");
   if (s.top_k < 0)
     return fail(errc::invalid, "top_k is " + std::to_string(s.top_k) + ", expected 0 (off) or more");
+  if (!(s.min_p >= 0) || !(s.min_p < 1))
+    return fail(errc::invalid,
+                "min_p is " + std::to_string(s.min_p) + ", expected 0 (off) or more and less than 1");
+  if (!(s.repetition_penalty > 0) || !(s.repetition_penalty < 1e6))
+    return fail(errc::invalid, "repetition_penalty is " + std::to_string(s.repetition_penalty) +
+                                   ", expected more than 0 (1: off)");
+  if (request.min_new_tokens < 0 || request.min_new_tokens > request.max_new_tokens)
+    return fail(errc::invalid, "min_new_tokens is " + std::to_string(request.min_new_tokens) +
+                                   ", expected 0 to max_new_tokens, which is " +
+                                   std::to_string(request.max_new_tokens));
+  for (const auto& [name, count] : {std::pair{"top_logprobs", request.top_logprobs},
+                                    std::pair{"prompt_logprobs", request.prompt_logprobs}})
+    if (count < -1)
+      return fail(errc::invalid,
+                  std::string(name) + " is " + std::to_string(count) + ", expected -1 (none) or more");
   if (size >= static_cast<std::size_t>(config_.max_position_embeddings))
     return fail(errc::exhausted, "the context has " + std::to_string(size) + " tokens and the model takes " +
                                      std::to_string(config_.max_position_embeddings) +
@@ -82,18 +108,16 @@ std::size_t cpu_engine::longest(const generate_request& request) const {
 expected<void> cpu_engine::submit(generate_request request) {
   if (auto fine = check(request); !fine) return fine;
   busy_.insert(request.sequence);
-  waiting_.push_back(std::move(request));
+  auto made = std::make_unique<running_request>();
+  made->request = std::move(request);
+  made->number = ++submitted_;
+  waiting_.push(std::move(made));
   return {};
 }
 
 bool cpu_engine::cancel(std::uint64_t sequence) {
   if (busy_.erase(sequence) == 0) return false;
-  if (const auto found =
-          std::find_if(waiting_.begin(), waiting_.end(), [&](auto& r) { return r.sequence == sequence; });
-      found != waiting_.end()) {
-    waiting_.erase(found);
-    return true;
-  }
+  if (waiting_.take(sequence)) return true;
   const auto found = std::find_if(running_.begin(), running_.end(),
                                   [&](auto& r) { return r->request.sequence == sequence; });
   retire(**found);
@@ -159,25 +183,39 @@ kept_sequence& cpu_engine::sequence_for(const generate_request& request) {
   return *made;
 }
 
+/// Notes a token of the context or a new one, for the penalty of repetitions.
+void cpu_engine::see(running_request& request, token t) const {
+  if (request.request.sampling.repetition_penalty == 1.0) return;
+  if (request.seen.empty()) request.seen.resize(static_cast<std::size_t>(config_.vocab_size));
+  if (request.seen[static_cast<std::size_t>(t)]) return;
+  request.seen[static_cast<std::size_t>(t)] = true;
+  request.distinct.push_back(t);
+}
+
 /// Moves waiting requests into the batch, in order, while there is a place and, at worst, KV for all of them
 /// to the end.
 void cpu_engine::admit() {
   while (!waiting_.empty() && static_cast<int>(running_.size()) < limits_.max_sequences) {
-    const auto need = static_cast<std::int64_t>(blocks_for(longest(waiting_.front())));
+    const auto need = static_cast<std::int64_t>(blocks_for(longest(waiting_.next().request)));
     if (reserved_blocks_ + need > pool_.limit()) return;
     reserved_blocks_ += need;
-    auto made = std::make_unique<running_request>();
-    made->request = std::move(waiting_.front());
-    waiting_.pop_front();
+    auto made = waiting_.pop();
     made->sequence = &sequence_for(made->request);
     made->sequence->generating = true;
     made->tokens = made->request.context;
+    for (token t : made->tokens) see(*made, t);
     made->out.sequence = made->request.sequence;
     made->reserved_blocks = need;
     auto& kv = made->sequence->kv;
+    if (made->request.prompt_logprobs >= 0) {
+      kv.truncate(0); // logits of all positions are wanted
+      made->out.prompt_logprobs.assign(made->tokens.size(), 0.0f);
+      made->out.prompt_top.resize(made->tokens.size());
+    }
     // the last token is computed in any case: its logits are what the turn begins with
     const int reused = std::min(kv.common_prefix(made->tokens), static_cast<int>(made->tokens.size()) - 1);
     kv.truncate(reused);
+    made->out.cached_tokens = reused;
     stats_.reused_tokens += static_cast<std::uint64_t>(reused);
     running_.push_back(std::move(made));
   }
@@ -199,7 +237,8 @@ expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& confi
   const std::pair<const char*, std::int64_t> counts[] = {{"max_sequences", limits.max_sequences},
                                                          {"max_kv_tokens", limits.max_kv_tokens},
                                                          {"prefill_chunk", limits.prefill_chunk},
-                                                         {"threads", limits.threads}};
+                                                         {"threads", limits.threads},
+                                                         {"most_overtaken", limits.most_overtaken}};
   for (auto [name, count] : counts)
     if (count < 1)
       return fail(errc::invalid,

@@ -2,6 +2,7 @@
 
 #include "gpu/cpu_engine.hpp"
 #include "gpu/cpu_model.hpp"
+#include "gpu/request_queue.hpp"
 #include "gpu/sampler.hpp"
 #include "gpu/worker_pool.hpp"
 
@@ -22,17 +23,24 @@ struct kept_sequence {
   kept_sequence(std::uint64_t i, std::uint64_t g, kv_pool& pool) : id(i), group(g), kv(pool) {}
 };
 
-/// A request that has its place in the batch.
+/// A request, from its submission to its end.
 struct running_request {
   generate_request request;
+  std::uint64_t number = 0; ///< in order of submission
+  generated out;
+
+  // -- while it has its place in the batch
   kept_sequence* sequence = nullptr;
   std::vector<token> tokens; ///< context, then what was generated
-  generated out;
   std::int64_t reserved_blocks = 0;
+  std::vector<token> distinct; ///< of its tokens, each once; where they are penalised
+  std::vector<bool> seen;      ///< by token: is it among them?
+  int told = 0;                ///< context tokens whose logprobs are known, where they are asked for
 
   // -- of the current step
   int rows = 0;
-  std::optional<drawn_token> drawn;
+  std::optional<ranked_token> drawn;
+  std::vector<ranked_token> likeliest;
 
   int missing() const { return static_cast<int>(tokens.size()) - sequence->kv.size(); }
 };
@@ -49,7 +57,7 @@ public:
   expected<void> submit(generate_request request) override;
   bool cancel(std::uint64_t sequence) override;
   void forget(std::uint64_t sequence) override;
-  bool step(std::vector<generated>& finished) override;
+  bool step(std::vector<generated>& finished, std::vector<token_news>* news) override;
   engine_stats stats() const override;
 
 private:
@@ -57,9 +65,8 @@ private:
   struct part {
     cpu_model::workspace space;
     sampler_space sampling;
-    aligned_floats logits;
     std::vector<model_row> rows;
-    std::vector<running_request*> requests;
+    std::vector<running_request*> requests; ///< of each row
   };
 
   // -- requests (cpu_engine.cpp)
@@ -68,6 +75,7 @@ private:
   void admit();
   kept_sequence& sequence_for(const generate_request& request);
   void retire(running_request& request);
+  void see(running_request& request, token t) const;
   void erase(kept_sequence& sequence);
   bool make_room(std::int64_t blocks);
 
@@ -76,6 +84,7 @@ private:
   bool waits_for_group(running_request& request, std::size_t place);
   void compute();
   void compute_part(part& work) const;
+  void take_logits(running_request& request, int position, float* logits, sampler_space& space) const;
   std::optional<finish_reason> take_draw(running_request& request);
 
   model_config config_;
@@ -91,11 +100,12 @@ private:
   std::unordered_map<std::uint64_t, std::unique_ptr<kept_sequence>> kept_;
   std::set<std::pair<std::uint64_t, std::uint64_t>> idle_; ///< (last use, id): the first goes first
   std::unordered_map<std::uint64_t, std::vector<kept_sequence*>> groups_;
-  std::deque<generate_request> waiting_;
+  request_queue waiting_;
   std::vector<std::unique_ptr<running_request>> running_; ///< in order of admission
   std::set<std::uint64_t> busy_;                          ///< waiting or running
   std::int64_t reserved_blocks_ = 0;
-  std::uint64_t uses_ = 0;
+  std::vector<generated> aborted_; ///< come out of the next step
+  std::uint64_t uses_ = 0, submitted_ = 0;
   engine_stats stats_;
 };
 

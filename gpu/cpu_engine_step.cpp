@@ -6,16 +6,32 @@
 
 namespace troupe {
 
-bool cpu_engine::step(std::vector<generated>& finished) {
+namespace {
+
+/// Context tokens whose logprobs are to be told.
+int telling(const running_request& request) {
+  return request.request.prompt_logprobs < 0 ? 0 : static_cast<int>(request.request.context.size()) - 1;
+}
+
+} // namespace
+
+bool cpu_engine::step(std::vector<generated>& finished, std::vector<token_news>* news) {
   if (!model_) return false;
+  for (auto& request : aborted_) finished.push_back(std::move(request));
+  const bool had_aborted = !aborted_.empty();
+  aborted_.clear();
   admit();
-  if (running_.empty()) return false;
+  if (running_.empty()) return had_aborted;
   plan_rows();
   compute();
   ++stats_.steps;
   for (auto& request : running_) {
     if (!request->drawn) continue;
-    if (const auto reason = take_draw(*request)) {
+    const auto reason = take_draw(*request);
+    if (news && request->request.stream && reason != finish_reason::failed)
+      news->push_back({request->request.sequence, request->out.tokens.size() - 1, request->drawn->id,
+                       request->drawn->logprob, version_, std::move(request->likeliest)});
+    if (reason) {
       request->out.reason = *reason;
       finished.push_back(std::move(request->out));
       retire(*request);
@@ -31,7 +47,7 @@ bool cpu_engine::step(std::vector<generated>& finished) {
 /// cheaper than doing it twice.
 bool cpu_engine::waits_for_group(running_request& request, std::size_t place) {
   auto& kv = request.sequence->kv;
-  if (request.request.group == 0 || kv.stale() > 0) return false;
+  if (request.request.group == 0 || kv.stale() > 0 || request.told < telling(request)) return false;
   const int most = static_cast<int>(request.tokens.size()) - 1, have = kv.size();
   kept_sequence* lender = nullptr;
   int reach = have;
@@ -56,7 +72,9 @@ bool cpu_engine::waits_for_group(running_request& request, std::size_t place) {
   }
   const bool taken = make_room(1) && kv.adopt(lender->kv, reach);
   if (!lender->generating) idle_.emplace(lender->last_used, lender->id);
-  if (taken) stats_.reused_tokens += static_cast<std::uint64_t>(reach - have);
+  if (!taken) return false;
+  stats_.reused_tokens += static_cast<std::uint64_t>(reach - have);
+  if (request.out.tokens.empty()) request.out.cached_tokens += reach - have;
   return false;
 }
 
@@ -96,18 +114,14 @@ void cpu_engine::compute() {
     }
     auto& work = parts_[parts - 1];
     auto& kv = request->sequence->kv;
-    const auto wanted = static_cast<int>(request->tokens.size()) - 1;
+    const auto last = static_cast<int>(request->tokens.size()) - 1;
     for (int i = 0; i < request->rows; ++i) {
       const int position = kv.size() + i;
-      float* logits = nullptr;
-      if (position == wanted) {
-        logits =
-            work.logits.data() + work.requests.size() * static_cast<std::size_t>(padded(config_.vocab_size));
-        work.requests.push_back(request.get());
-      }
       const auto at = static_cast<std::size_t>(position);
+      const bool wanted = position == last || (position >= request->told && position < telling(*request));
       work.rows.push_back(
-          {&kv, position, request->tokens[at], position > 0 ? request->tokens[at - 1] : -1, logits});
+          {&kv, position, request->tokens[at], position > 0 ? request->tokens[at - 1] : -1, wanted});
+      work.requests.push_back(request.get());
     }
   }
   workers_.run(static_cast<int>(parts), [this](int i) { compute_part(parts_[static_cast<std::size_t>(i)]); });
@@ -121,25 +135,48 @@ void cpu_engine::compute() {
 }
 
 void cpu_engine::compute_part(part& work) const {
-  model_->forward(work.rows.data(), static_cast<int>(work.rows.size()), rope_, work.space);
-  const float* logits = work.logits.data();
-  for (auto* request : work.requests) {
-    const auto& asked = request->request;
-    const double uniform = uniform_at(asked.seed, asked.sequence, request->tokens.size());
-    request->drawn = sample(logits, config_.vocab_size, asked.sampling, uniform, kernels_, work.sampling);
-    logits += padded(config_.vocab_size);
+  model_->forward(work.rows.data(), static_cast<int>(work.rows.size()), rope_, work.space,
+                  [&](int row, float* logits) {
+                    const auto at = static_cast<std::size_t>(row);
+                    take_logits(*work.requests[at], work.rows[at].position, logits, work.sampling);
+                  });
+}
+
+/// What is made of the logits of one position: the logprob of the context token that follows, or a new token.
+void cpu_engine::take_logits(running_request& request, int position, float* logits,
+                             sampler_space& space) const {
+  const auto& asked = request.request;
+  if (position < telling(request)) {
+    const auto next = static_cast<std::size_t>(position) + 1;
+    if (position >= request.told) {
+      request.out.prompt_logprobs[next] =
+          logprob_of(asked.context[next], logits, config_.vocab_size, kernels_, space, asked.prompt_logprobs,
+                     &request.out.prompt_top[next]);
+      request.told = position + 1;
+    }
+    return;
   }
+  if (asked.sampling.repetition_penalty != 1.0)
+    penalise(logits, request.distinct, asked.sampling.repetition_penalty);
+  const double uniform = uniform_at(asked.seed, asked.sequence, request.tokens.size());
+  request.drawn = sample(logits, config_.vocab_size, asked.sampling, uniform, kernels_, space,
+                         asked.top_logprobs, asked.top_logprobs < 0 ? nullptr : &request.likeliest);
 }
 
 std::optional<finish_reason> cpu_engine::take_draw(running_request& request) {
   const auto [id, logprob] = *request.drawn;
+  if (id < 0) return finish_reason::failed;
   request.tokens.push_back(id);
   request.out.tokens.push_back(id);
   request.out.logprobs.push_back(logprob);
   request.out.versions.push_back(version_);
+  if (request.request.top_logprobs >= 0) request.out.top.push_back(request.likeliest);
+  see(request, id);
   ++stats_.decoded_tokens;
   const auto& stop = request.request.stop;
-  if (std::find(stop.begin(), stop.end(), id) != stop.end()) return finish_reason::stop;
+  if (static_cast<int>(request.out.tokens.size()) >= request.request.min_new_tokens &&
+      std::find(stop.begin(), stop.end(), id) != stop.end())
+    return finish_reason::stop;
   if (static_cast<int>(request.out.tokens.size()) == request.request.max_new_tokens)
     return finish_reason::length;
   if (static_cast<int>(request.tokens.size()) == config_.max_position_embeddings)

@@ -125,9 +125,10 @@ cpu_model::workspace cpu_model::make_workspace() const {
           .blocks = {}};
 }
 
-void cpu_model::forward(const model_row* rows, int count, const rope_table& rope, workspace& space) const {
-  for (; count > 0; rows += tile_rows, count -= tile_rows)
-    forward_tile(rows, std::min(count, tile_rows), rope, space);
+void cpu_model::forward(const model_row* rows, int count, const rope_table& rope, workspace& space,
+                        const consumer& consume) const {
+  for (int first = 0; first < count; first += tile_rows)
+    forward_tile(rows + first, first, std::min(count - first, tile_rows), rope, space, consume);
 }
 
 void cpu_model::embed(const model_row& row, float* x) const {
@@ -200,8 +201,8 @@ void cpu_model::attention(const layer& at, int index, const model_row* rows, int
       space.x.data()[std::ptrdiff_t{r} * hidden_ + i] += at.out_bias[static_cast<std::size_t>(i)];
 }
 
-void cpu_model::forward_tile(const model_row* rows, int count, const rope_table& rope,
-                             workspace& space) const {
+void cpu_model::forward_tile(const model_row* rows, int first, int count, const rope_table& rope,
+                             workspace& space, const consumer& consume) const {
   const auto eps = static_cast<float>(config_.rms_norm_eps);
   const auto norm = [&](const std::vector<float>& weight) {
     for (int r = 0; r < count; ++r)
@@ -223,7 +224,7 @@ void cpu_model::forward_tile(const model_row* rows, int count, const rope_table&
   }
   int wanted = 0;
   for (int r = 0; r < count; ++r)
-    if (rows[r].logits)
+    if (rows[r].wants_logits)
       kernels_->rms_norm(space.x.data() + std::ptrdiff_t{r} * hidden_, final_norm_.data(),
                          space.logits_in.data() + std::ptrdiff_t{wanted++} * hidden_, config_.hidden_size,
                          eps);
@@ -231,11 +232,10 @@ void cpu_model::forward_tile(const model_row* rows, int count, const rope_table&
                      false);
   wanted = 0;
   for (int r = 0; r < count; ++r) {
-    if (!rows[r].logits) continue;
-    std::copy_n(space.logits_out.data() + std::ptrdiff_t{wanted++} * head_.out, config_.vocab_size,
-                rows[r].logits);
-    std::fill(rows[r].logits + config_.vocab_size, rows[r].logits + head_.out,
-              -std::numeric_limits<float>::infinity());
+    if (!rows[r].wants_logits) continue;
+    float* logits = space.logits_out.data() + std::ptrdiff_t{wanted++} * head_.out;
+    std::fill(logits + config_.vocab_size, logits + head_.out, -std::numeric_limits<float>::infinity());
+    consume(first + r, logits);
   }
 }
 

@@ -4,6 +4,7 @@
 #include "gpu/kv_cache.hpp"
 #include "gpu/rope.hpp"
 #include "gpu/weights.hpp"
+#include <functional>
 
 namespace troupe {
 
@@ -24,7 +25,7 @@ struct model_row {
   kv_sequence* sequence = nullptr; ///< writable at `position`
   int position = 0;
   token current = 0, previous = -1; ///< previous: -1 at position 0
-  float* logits = nullptr;          ///< room for padded(vocab_size) floats, or nullptr
+  bool wants_logits = false;
 };
 
 /// Weights in the layout of the kernels, and the forward pass over them. Immutable: several threads may run
@@ -39,9 +40,13 @@ public:
     std::vector<const float*> blocks;
   };
   workspace make_workspace() const;
-  /// Fills keys and values of every row's position and the logits of the rows that want them. Lanes of the
-  /// logits beyond the vocabulary are set to -infinity. Does not append to the sequences.
-  void forward(const model_row* rows, int count, const rope_table& rope, workspace& space) const;
+  /// What is done with the logits of a row that wants them: padded(vocab_size) floats, -infinity beyond the
+  /// vocabulary, that may be changed.
+  using consumer = std::function<void(int row, float* logits)>;
+  /// Fills keys and values of every row's position and hands on the logits of the rows that want them, in order.
+  /// Does not append to the sequences.
+  void forward(const model_row* rows, int count, const rope_table& rope, workspace& space,
+               const consumer& consume) const;
 
   const model_config& config() const { return config_; }
 
@@ -53,7 +58,8 @@ private:
     int window = 0;                              ///< positions that are seen; 0: all
     packed_matrix qkv, out, gate_up, down;
   };
-  void forward_tile(const model_row* rows, int count, const rope_table& rope, workspace& space) const;
+  void forward_tile(const model_row* rows, int first, int count, const rope_table& rope, workspace& space,
+                    const consumer& consume) const;
   void embed(const model_row& row, float* x) const;
   void norm_head(float* head, const std::vector<float>& weight, workspace& space) const;
   void attention(const layer& at, int index, const model_row* rows, int count, const rope_table& rope,

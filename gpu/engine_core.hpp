@@ -9,13 +9,23 @@
 namespace troupe {
 
 /// How the next token is drawn. The logprob recorded is that of the distribution really sampled from:
-/// tempered, cut to top-k, then top-p, and renormalised. temperature 0 is greedy; its recorded logprob is
-/// that of the untempered softmax.
+/// penalised, tempered, cut to top-k and min-p, then top-p, and renormalised. temperature 0 is greedy; its
+/// recorded logprob is that of the untempered softmax (penalised, where that is asked for).
 struct sampling_params {
   double temperature = 1.0;
   double top_p = 1.0; ///< in (0, 1]; 1 = off
   int top_k = 0;      ///< 0 = off
+  double min_p = 0;   ///< in [0, 1): tokens below min_p x the likeliest's chance are cut; 0 = off
+  double repetition_penalty =
+      1.0; ///< > 0, of every token in the context so far (CTRL, arXiv 1909.05858); 1 = off
   bool operator==(const sampling_params&) const = default;
+};
+
+/// A token and its logprob.
+struct ranked_token {
+  token id = 0;
+  float logprob = 0;
+  bool operator==(const ranked_token&) const = default;
 };
 
 /// One turn to generate: the whole context so far, as tokens. Sending the whole context makes the request
@@ -28,9 +38,29 @@ struct generate_request {
   std::vector<token> stop;    ///< ends after any of these, which is part of the output
   sampling_params sampling;
   std::uint64_t seed = 0; ///< with the token's position in the context it fixes the draw (counter-based)
+  int min_new_tokens = 0; ///< `stop` counts only from so many tokens on
+  /// So many of the likeliest tokens beside each sampled one, of the distribution that it was drawn from (what
+  /// was cut off is not among them); -1: none are kept.
+  int top_logprobs = -1;
+  /// >= 0: the logprob of every context token given what precedes it (softmax at temperature 1), and so many of
+  /// the likeliest beside it; the whole context is computed then, cached or not. -1: none.
+  int prompt_logprobs = -1;
+  int priority = 0;    ///< lower goes first; equal ones in order of submission
+  bool stream = false; ///< its tokens also come out of `step` one by one
 };
 
-enum class finish_reason : std::uint8_t { stop, length, context_full };
+/// aborted: by a change of weights with kv_policy::abort. failed: the logits are no numbers (overflow).
+enum class finish_reason : std::uint8_t { stop, length, context_full, aborted, failed };
+
+/// One sampled token of a streaming request, told in the step that sampled it.
+struct token_news {
+  std::uint64_t sequence = 0;
+  std::size_t index = 0; ///< among the new tokens
+  token id = 0;
+  float logprob = 0;
+  std::uint64_t version = 0;
+  std::vector<ranked_token> top; ///< where asked for
+};
 
 /// What was generated. `logprobs[i]` and `versions[i]` belong to `tokens[i]`.
 struct generated {
@@ -39,12 +69,16 @@ struct generated {
   std::vector<float> logprobs;
   std::vector<std::uint64_t> versions; ///< the policy version that sampled each token
   finish_reason reason = finish_reason::stop;
+  std::vector<std::vector<ranked_token>> top; ///< by token, where asked for
+  std::vector<float> prompt_logprobs;         ///< by context token ([0] is 0), where asked for
+  std::vector<std::vector<ranked_token>> prompt_top;
+  int cached_tokens = 0; ///< context tokens that were not computed again
 };
 
 /// What happens to cached keys and values when weights change. After `keep`, what a sequence generates
 /// depends on where in it the weights changed as well (ENG-1 then holds for what is computed from the new
-/// weights alone).
-enum class kv_policy : std::uint8_t { keep, recompute };
+/// weights alone). `abort` ends all requests: they come out of the next step as they are.
+enum class kv_policy : std::uint8_t { keep, recompute, abort };
 
 struct engine_limits {
   int max_sequences = 64; ///< that decode in one step; more requests wait in order
@@ -52,6 +86,7 @@ struct engine_limits {
       1 << 18;             ///< cached tokens over all sequences; the least recently used idle ones go first
   int prefill_chunk = 256; ///< prompt tokens computed per step, so that no prompt stalls the others
   int threads = 1;
+  int most_overtaken = 256; ///< ENG-4
 };
 
 struct engine_stats {
@@ -66,22 +101,24 @@ struct engine_stats {
 ///          batch, on how its context reached the cache, or on thread count (batch-invariant, bit for bit).
 ///   ENG-2  No weights change inside a step; every token carries the version that sampled it.
 ///   ENG-3  Every submitted request comes out of `step` exactly once, unless cancelled.
+///   ENG-4  Requests start by priority; of those that wait, the one submitted first is overtaken by at most
+///   `most_overtaken` later ones.
 /// Not thread-safe: one owner.
 class engine_core {
 public:
   virtual ~engine_core() = default;
   /// Takes effect before the next step.
   virtual void set_weights(weights_ptr weights, std::uint64_t version, kv_policy policy) = 0;
-  /// Errors: invalid (empty context, unknown token, a limit below 1), exhausted (can never fit the context or
+  /// Errors: invalid (empty context, unknown token, a parameter out of range), exhausted (can never fit the context or
   /// the KV), conflict (this sequence is already generating).
   virtual expected<void> submit(generate_request request) = 0;
-  /// False if there is no such request.
+  /// Between two steps. False if there is no such request.
   virtual bool cancel(std::uint64_t sequence) = 0;
   /// Drops the KV kept for a sequence or, for all of its idle members, of a group.
   virtual void forget(std::uint64_t sequence) = 0;
-  /// One step: a chunk of prefill and one token for every running sequence. Appends what finished. False:
-  /// nothing to do.
-  virtual bool step(std::vector<generated>& finished) = 0;
+  /// One step: a chunk of prefill and one token for every running sequence. Appends what finished and, where
+  /// someone listens, the new tokens of streaming requests. False: nothing to do.
+  virtual bool step(std::vector<generated>& finished, std::vector<token_news>* news = nullptr) = 0;
   virtual engine_stats stats() const = 0;
 };
 

@@ -51,13 +51,15 @@ public:
     return std::erase_if(running_, [&](const auto& r) { return r.request.sequence == sequence; }) > 0;
   }
   void forget(std::uint64_t) override {}
-  bool step(std::vector<generated>& finished) override {
+  bool step(std::vector<generated>& finished, std::vector<token_news>* news) override {
     for (auto& r : running_) {
       r.out.sequence = r.request.sequence;
       const auto next = r.script[r.out.tokens.size()];
       r.out.tokens.push_back(next);
       r.out.logprobs.push_back(-1.0f);
       r.out.versions.push_back(version_);
+      if (news && r.request.stream)
+        news->push_back({r.out.sequence, r.out.tokens.size() - 1, next, -1.0f, version_, {}});
       ++stats_.decoded_tokens;
     }
     std::erase_if(running_, [&](auto& r) {

@@ -67,7 +67,12 @@ void engine_actor::step() {
   for (auto& turn : finished_) {
     auto found = open_.find(turn.sequence);
     if (found == open_.end()) continue; // replaced or cancelled meanwhile
-    found->second.deliver(std::move(turn));
+    if (turn.reason == finish_reason::aborted)
+      found->second.fail({errc::unavailable, "the engine ended the turn for new weights"});
+    else if (turn.reason == finish_reason::failed)
+      found->second.fail({errc::internal, "the policy's logits are no numbers"});
+    else
+      found->second.deliver(std::move(turn));
     open_.erase(found);
   }
   if (more) schedule();

@@ -87,8 +87,9 @@ TEST(AModelOfHuggingFace, HasTheseLogitsInTheEngineToo) {
     std::vector<float> logits(wanted.prompt.size() * width);
     for (std::size_t t = 0; t < wanted.prompt.size(); ++t) {
       ASSERT_TRUE(sequence.reserve(static_cast<int>(t) + 1));
-      const model_row row{&sequence, static_cast<int>(t), wanted.prompt[t], -1, logits.data() + t * width};
-      model.forward(&row, 1, rope, space);
+      const model_row row{&sequence, static_cast<int>(t), wanted.prompt[t], -1, true};
+      model.forward(&row, 1, rope, space,
+                    [&](int, float* one) { std::copy_n(one, width, logits.data() + t * width); });
       sequence.append(wanted.prompt[t]);
     }
     for (std::size_t i = 0; i < wanted.positions.size(); ++i) {

@@ -17,6 +17,16 @@ public:
   /// Log-probabilities of every next token: [position][vocabulary].
   std::vector<std::vector<double>> logprobs(const std::vector<token>& tokens,
                                             double temperature = 1.0) const {
+    auto out = logits(tokens);
+    for (auto& row : out) {
+      double sum = 0;
+      for (double& l : row) sum += std::exp(l /= temperature);
+      for (double& l : row) l -= std::log(sum);
+    }
+    return out;
+  }
+
+  std::vector<std::vector<double>> logits(const std::vector<token>& tokens) const {
     std::vector<vector> x;
     for (std::size_t t = 0; t < tokens.size(); ++t) x.push_back(input(tokens, t));
     for (int layer = 0; layer < c_.num_hidden_layers; ++layer) {
@@ -31,14 +41,9 @@ public:
       }
     }
     std::vector<vector> out;
-    for (auto& row : x) {
-      auto logits = linear(c_.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight",
-                           norm("model.norm.weight", row));
-      double sum = 0;
-      for (double& l : logits) sum += std::exp(l /= temperature);
-      for (double& l : logits) l -= std::log(sum);
-      out.push_back(std::move(logits));
-    }
+    for (auto& row : x)
+      out.push_back(linear(c_.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight",
+                           norm("model.norm.weight", row)));
     return out;
   }
 

@@ -11,7 +11,7 @@ std::vector<float> with_padding(std::vector<float> logits) {
   return logits;
 }
 
-drawn_token draw(const std::vector<float>& logits, const sampling_params& how, double u) {
+ranked_token draw(const std::vector<float>& logits, const sampling_params& how, double u) {
   sampler_space space;
   return sample(with_padding(logits).data(), static_cast<int>(logits.size()), how, u,
                 kernels_for(best_instruction_set()), space);

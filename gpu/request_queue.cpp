@@ -1,0 +1,42 @@
+#include "gpu/request_queue.hpp"
+
+#include "gpu/cpu_engine_core.hpp"
+
+namespace troupe {
+
+request_queue::request_queue(int most_overtaken) : most_overtaken_(most_overtaken) {}
+request_queue::~request_queue() = default;
+
+void request_queue::push(std::unique_ptr<running_request> request) {
+  const turn at{request->request.priority, request->number};
+  if (by_age_.empty() || request->number < by_age_.begin()->first) overtaken_ = 0;
+  by_age_.emplace(request->number, at);
+  by_sequence_.emplace(request->request.sequence, at);
+  by_turn_.emplace(at, std::move(request));
+}
+
+std::map<request_queue::turn, std::unique_ptr<running_request>>::iterator request_queue::front() {
+  return overtaken_ >= most_overtaken_ ? by_turn_.find(by_age_.begin()->second) : by_turn_.begin();
+}
+
+running_request& request_queue::next() { return *front()->second; }
+
+std::unique_ptr<running_request> request_queue::pop() {
+  const auto sequence = next().request.sequence;
+  if (next().number != by_age_.begin()->first) ++overtaken_;
+  return take(sequence);
+}
+
+std::unique_ptr<running_request> request_queue::take(std::uint64_t sequence) {
+  const auto found = by_sequence_.find(sequence);
+  if (found == by_sequence_.end()) return nullptr;
+  const auto at = by_turn_.find(found->second);
+  auto out = std::move(at->second);
+  if (out->number == by_age_.begin()->first) overtaken_ = 0;
+  by_turn_.erase(at);
+  by_age_.erase(out->number);
+  by_sequence_.erase(found);
+  return out;
+}
+
+} // namespace troupe
