@@ -48,6 +48,8 @@ struct run_parts {
   std::function<expected<std::unique_ptr<event_store>>()> open_store;
   std::function<expected<void>(const checkpoint&)> save_checkpoint;
   std::function<expected<checkpoint>()> load_checkpoint; ///< the newest good one; not_found: none
+  /// The model that the run begins with; empty: one is made from scratch.
+  std::function<expected<model_weights>()> start_weights;
   /// The warm-up's weights from an earlier run with the same inputs, and where to leave them. May be empty functions.
   std::function<std::optional<model_weights>()> load_warmup;
   std::function<expected<void>(const model_weights&)> save_warmup;
@@ -60,6 +62,8 @@ struct run_context {
   run_parts parts;
 
   trajectory_rules rules;
+  std::optional<model_config> shape; ///< of the model that the run begins with; none: the configuration's
+  model_config model_shape() const { return shape ? *shape : config.model_shape(rules.words->vocab_size()); }
   tool_set tools;
   std::vector<task> train, heldout;
   /// The warm-up batch of a step: a pure function of the seed and the step.

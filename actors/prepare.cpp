@@ -1,6 +1,7 @@
 #include "actors/prepare.hpp"
 
 #include "actors/fault_injector/fault_points.hpp"
+#include "actors/run_model.hpp"
 #include "gym/world.hpp"
 #include "runtime/base/file.hpp"
 #include "runtime/base/hash.hpp"
@@ -68,9 +69,10 @@ sft_sample to_sample(const demonstration& demo, const tokenizer& words, double o
 /// steps ask for them, under a lock.
 class warmup_source {
 public:
+  /// `chat` null: demonstrations are written in the own format.
   warmup_source(std::shared_ptr<const world> where, std::shared_ptr<const tokenizer> words,
-                const run_config& config)
-      : where_(std::move(where)), words_(std::move(words)), config_(config) {}
+                std::shared_ptr<const model_chat> chat, const run_config& config)
+      : where_(std::move(where)), words_(std::move(words)), chat_(std::move(chat)), config_(config) {}
 
   std::vector<sft_sample> batch(std::int64_t step) {
     std::scoped_lock lock(mutex_);
@@ -93,9 +95,7 @@ private:
         static_cast<double>(first_) / static_cast<double>(std::max<std::int64_t>(1, w.steps));
     const auto mix = mixture_at(w, std::min(1.0, progress));
     std::vector<sft_sample> all;
-    for (int i = 0; i < block_size; ++i)
-      all.push_back(to_sample(where_->demonstrate(mix, random), *words_, w.other_text_weight,
-                              static_cast<std::size_t>(config_.model.context)));
+    for (int i = 0; i < block_size; ++i) all.push_back(sample_of(where_->demonstrate(mix, random)));
     std::stable_sort(all.begin(), all.end(),
                      [](const auto& a, const auto& b) { return a.tokens.size() < b.tokens.size(); });
     batches_.assign(1, {});
@@ -108,8 +108,18 @@ private:
     shuffle(batches_, random);
   }
 
+  sft_sample sample_of(const demonstration& demo) const {
+    const auto longest = static_cast<std::size_t>(config_.model.context);
+    if (!chat_) return to_sample(demo, *words_, config_.warmup.other_text_weight, longest);
+    auto out = chat_->sample(demo, config_.warmup.other_text_weight);
+    out.tokens.resize(std::min(out.tokens.size(), longest));
+    out.weights.resize(out.tokens.size());
+    return out;
+  }
+
   std::shared_ptr<const world> where_;
   std::shared_ptr<const tokenizer> words_;
+  std::shared_ptr<const model_chat> chat_;
   const run_config config_;
   std::mutex mutex_;
   std::uint64_t block_ = 0;
@@ -151,27 +161,34 @@ std::string warmup_inputs(const run_config& config) {
          std::to_string(config.learner.max_tokens_per_pass);
 }
 
-fs::path warmup_cache_file(const run_config& config, const run_paths& paths, const fs::path& tokenizer_file) {
+fs::path warmup_cache_file(const run_config& config, const run_paths& paths, const fs::path& tokenizer_file,
+                           const weights_ptr& given) {
   auto inputs = warmup_inputs(config) + sha256_file(tokenizer_file).value_or("") + "format " +
                 std::to_string(warmup_format);
+  if (given) inputs += weights_checksum(*given);
   return paths.cache / "warmup" / (sha256(inputs).substr(0, 24) + ".safetensors");
 }
 
 run_parts real_parts(const run_config& config, const fs::path& folder, const fs::path& warmup_file,
-                     model_config shape) {
+                     model_config shape, const weights_ptr& given,
+                     std::map<std::string, std::string> companions) {
   run_parts parts;
   parts.make_engine = [shape, limits = config.engine_shape()] { return make_cpu_engine(shape, limits); };
-  parts.make_learner = [options = config.learner_shape()](const model_weights& start) {
-    return make_learner(start, options);
-  };
+  auto options = config.learner_shape();
+  if (config.rl.kl_weight > 0) options.reference = given;
+  parts.make_learner = [options](const model_weights& start) { return make_learner(start, options); };
+  if (given) parts.start_weights = [given]() -> expected<model_weights> { return *given; };
   parts.open_store = [folder] { return event_store::open(folder / "run.db", system_clock()); };
   parts.save_checkpoint =
-      [folder, keep = static_cast<int>(config.checkpoint.keep)](const checkpoint& what) -> expected<void> {
-    if (auto saved = save_checkpoint(folder / "checkpoints", what); !saved) return fail(saved.error());
+      [folder, companions = std::move(companions),
+       keep = static_cast<int>(config.checkpoint.keep)](const checkpoint& what) -> expected<void> {
+    auto saved = save_checkpoint(folder / "checkpoints", what, companions);
+    if (!saved) return fail(saved.error());
     return prune_checkpoints(folder / "checkpoints", keep);
   };
   parts.load_checkpoint = [folder] { return load_latest_checkpoint(folder / "checkpoints"); };
-  if (!config.warmup.cache) return parts;
+  if (!config.warmup.cache || config.learner.lora_rank > 0)
+    return parts; // adapters are not among cached weights
   parts.load_warmup = [warmup_file, shape]() -> std::optional<model_weights> {
     auto tensors = read_safetensors(warmup_file);
     if (!tensors) return std::nullopt;
@@ -244,25 +261,46 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
                 make_open_tool(*index, {static_cast<int>(config.tools.page_chars)})};
   stage("data", "done");
 
-  // -- tokenizer
+  // -- tokenizer, and the model that is given
   stage("tokenizer", "start");
   const auto tokenizer_file = data / "tokenizer.json";
-  if (!fs::exists(tokenizer_file)) {
+  std::shared_ptr<const model_chat> chat;
+  weights_ptr given;
+  std::map<std::string, std::string> companions;
+  if (!config.model.path.empty()) {
+    auto model = load_language_model(config.model.path);
+    if (!model) return fail(model.error());
+    if (auto kept = keep_run_model(*model, data); !kept) return fail(kept.error());
+    auto made = set_rules(ctx->rules, *model, ctx->tools, config);
+    if (!made) return fail(made.error());
+    chat = *made;
+    auto files = companions_of(*model, data, config);
+    if (!files) return fail(files.error());
+    companions = std::move(*files);
+    given = model->weights;
+    ctx->shape = given->config;
+    if (config.model.context > given->config.max_position_embeddings)
+      return fail(errc::invalid, "model.context is " + std::to_string(config.model.context) +
+                                     ", but the model in " + config.model.path + " takes at most " +
+                                     std::to_string(given->config.max_position_embeddings) + " tokens");
+  } else if (!fs::exists(tokenizer_file)) {
     auto trained = tokenizer::train(tokenizer_texts(**where, *corpus, config),
                                     static_cast<int>(config.model.vocab_size), special_tokens());
     if (!trained) return fail(trained.error());
     if (auto saved = trained->save(tokenizer_file); !saved) return fail(saved.error());
   }
-  auto words = tokenizer::load(tokenizer_file);
-  if (!words) return fail(words.error());
-  ctx->rules.words = std::make_shared<const tokenizer>(std::move(*words));
+  if (!ctx->rules.words) {
+    auto words = tokenizer::load(tokenizer_file);
+    if (!words) return fail(words.error());
+    ctx->rules.words = std::make_shared<const tokenizer>(std::move(*words));
+  }
   ctx->rules.limits = config.episode_shape();
   ctx->rules.tools = schemas_of(ctx->tools);
   ctx->rules.max_turn_tokens = static_cast<int>(config.rollout.max_turn_tokens);
   ctx->rules.context = static_cast<int>(config.model.context);
   stage("tokenizer", "done");
 
-  auto source = std::make_shared<warmup_source>(*where, ctx->rules.words, config);
+  auto source = std::make_shared<warmup_source>(*where, ctx->rules.words, chat, config);
   ctx->warmup_batch = [source](std::int64_t step) { return source->batch(step); };
   if (config.rl.ptx_weight > 0) {
     ctx->ptx_batch = [source, last = config.warmup.steps](std::uint64_t step) {
@@ -278,8 +316,8 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
     };
     ctx->faults = *plan;
   }
-  ctx->parts = real_parts(config, ctx->folder, warmup_cache_file(config, paths, tokenizer_file),
-                          config.model_shape(ctx->rules.words->vocab_size()));
+  ctx->parts = real_parts(config, ctx->folder, warmup_cache_file(config, paths, tokenizer_file, given),
+                          ctx->model_shape(), given, std::move(companions));
   return ctx;
 }
 

@@ -6,6 +6,23 @@
 
 namespace troupe {
 
+namespace {
+
+std::vector<std::string_view> loss_names() {
+  std::vector<std::string_view> out;
+  for (const auto& recipe : loss_recipes()) out.push_back(recipe.name);
+  return out;
+}
+
+std::string loss_texts() {
+  std::string out;
+  for (const auto& recipe : loss_recipes())
+    out += (out.empty() ? "" : "; ") + std::string(recipe.name) + ": " + std::string(recipe.about);
+  return out + ".";
+}
+
+} // namespace
+
 void run_config::visit(config_visitor& v) {
   v.section("run", "The run and where it leaves its files.");
   v.key("run.name", run.name, "Name of the run; its folder is <run.folder>/<run.name>.");
@@ -28,7 +45,13 @@ void run_config::visit(config_visitor& v) {
   v.key("data.heldout_questions", data.heldout_questions, {1, 100'000}, "questions",
         "Built-in world: held-out questions at most.");
 
-  v.section("model", "The policy: a decoder-only transformer, trained from scratch.");
+  v.section("model", "The policy: a decoder-only transformer, from files or made from scratch.");
+  v.key("model.path", model.path,
+        "Folder of Hugging Face's transformers, or a GGUF file: its weights, tokenizer and chat template are "
+        "the run's, and "
+        "checkpoints are folders that transformers loads. Empty: made from scratch, by the sizes below.");
+  v.key("model.system", model.system,
+        "With model.path: what the system's message says; empty: how to call the tools and how to answer.");
   v.key("model.vocab_size", model.vocab_size, {300, 65536}, "tokens",
         "Vocabulary of the byte-level BPE tokenizer trained on the corpus.");
   v.key("model.hidden_size", model.hidden_size, {16, 8192}, "", "Width.");
@@ -94,10 +117,43 @@ void run_config::visit(config_visitor& v) {
   v.key("rl.lr_warmup_steps", rl.lr_warmup_steps, {0, 100'000}, "steps", "Linear rise of the learning rate.");
   v.key("rl.lr_final_share", rl.lr_final_share, {0, 1}, "share",
         "Learning rate at the last step, as a share of the peak (linear decay).");
-  v.key("rl.loss", rl.loss, {"k2", "reinforce"},
-        "k2: Kimi K2's squared loss (arXiv 2507.20534); reinforce: leave-one-out baseline, truncated "
-        "importance weights.");
+  v.key("rl.loss", rl.loss, loss_names(), loss_texts());
   v.key("rl.tau", rl.tau, {1e-6, 100, false}, "", "Regularisation of the k2 loss.");
+  v.key("rl.ratio_cap", rl.ratio_cap, {0, 1e6, true}, "", "reinforce: bound of the importance weights.");
+  v.key(
+      "rl.clip_low", rl.clip_low, {0, 1}, "",
+      "Losses with a clip: ratios below 1 - this are clipped; 0: the loss's own bound (ppo 0.2, gspo 3e-4).");
+  v.key("rl.clip_high", rl.clip_high, {0, 1000}, "",
+        "... above 1 + this; 0: the loss's own bound (ppo 0.2, dapo and cispo 0.28, gspo 4e-4).");
+  v.key("rl.dual_clip", rl.dual_clip, {0, 1000}, "",
+        "Losses with a clip: bound of the loss of a token of negative advantage, as a multiple of it; 0: "
+        "none.");
+  v.key("rl.length_constant", rl.length_constant, {0, 1e6}, "tokens",
+        "dr_grpo: what a rollout's sum is divided by; 0: rollout.max_turns x rollout.max_turn_tokens.");
+  v.key("rl.kl_weight", rl.kl_weight, {0, 100}, "",
+        "Weight of the KL (k3) to the model that the run began with. Only with model.path.");
+  v.key("rl.proximal", rl.proximal, {"recompute", "interpolate", "behaviour"},
+        "Losses with a ratio: what the policy is compared with. recompute: itself before the batch, by one "
+        "more forward pass; "
+        "interpolate: between the recorded and the current logprobs, by version (A-3PO); behaviour: as "
+        "recorded.");
+  v.key("rl.correction", rl.correction, {"none", "truncate", "mask"},
+        "Losses with a ratio: a weight w = proximal / recorded for what staleness and the engine's "
+        "arithmetic do. truncate: at most "
+        "correction_high; mask: 0 outside of [correction_low, correction_high]. decoupled_ppo weighs by w "
+        "even with none.");
+  v.key("rl.correction_level", rl.correction_level, {"token", "sequence", "geometric"},
+        "w of each token, of its whole rollout, or their geometric mean.");
+  v.key("rl.correction_low", rl.correction_low, {0, 1}, "", "mask: least w.");
+  v.key("rl.correction_high", rl.correction_high, {1, 1e9, true}, "", "truncate, mask: greatest w.");
+  v.key("rl.overlong_tokens", rl.overlong_tokens, {0, 1'000'000}, "tokens",
+        "DAPO's soft punishment: a rollout of so many sampled tokens loses 1 of its reward; 0: off.");
+  v.key("rl.overlong_cushion", rl.overlong_cushion, {0, 1'000'000}, "tokens",
+        "... and none below overlong_tokens - this.");
+  v.key("rl.deterministic", rl.deterministic,
+        "The learner takes logprobs from the engine's own forward pass (gradients from its own): at equal "
+        "weights they are those that the "
+        "engine recorded, bit for bit. Costs a second forward pass.");
   v.key("rl.gamma", rl.gamma, {0, 1, true}, "",
         "Decay per turn of a correct trajectory's reward: turn i of T counts gamma^(T-i).");
   v.key("rl.negative_keep", rl.negative_keep, {0, 1}, "probability",
@@ -186,6 +242,27 @@ void run_config::visit(config_visitor& v) {
         "Samples per step whose engine logprobs are computed again with the weights of their version "
         "(max_logprob_gap); 0: off.");
 
+  v.key("learner.optimizer", learner.optimizer, {"adamw", "muon"},
+        "muon: matrices inside the layers by Muon, everything else by AdamW; for both, warm-up and RL.");
+  v.key("learner.compute", learner.compute, {"float32", "bfloat16"},
+        "What matrix products multiply; weights, sums and everything else are float32. bfloat16 is for "
+        "processors with AVX512_BF16 or "
+        "AMX.");
+  v.key("learner.device", learner.device, {"cpu", "cuda"}, "Where it computes.");
+  v.key("learner.recompute_layers", learner.recompute_layers,
+        "Activation checkpointing: each layer is computed again for its gradient. The same bits, a third "
+        "more work, a fraction of the "
+        "memory.");
+  v.key("learner.logits_mib", learner.logits_mib, {1, 65536}, "MiB",
+        "Logits held at once by a thread; more are computed in pieces, and again for the gradient.");
+  v.key("learner.lora_rank", learner.lora_rank, {0, 1024}, "",
+        "Train low-rank adapters of this rank over frozen weights; published and saved merged, and apart in "
+        "adapter/. 0: all weights "
+        "are trained. Only with model.path.");
+  v.key("learner.lora_alpha", learner.lora_alpha, {0, 1e6, true}, "", "Adapters count alpha / rank.");
+  v.key("learner.lora_targets", learner.lora_targets,
+        "What is adapted: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj.");
+
   v.section("checkpoint", "What a crash may cost.");
   v.key("checkpoint.every", checkpoint.every, {1, 100'000}, "steps",
         "A checkpoint every so many steps; steps since the last are trained again after a crash.");
@@ -230,9 +307,10 @@ expected<void> run_config::check() const {
   if (rl.mode == "sync" && rl.eta != 0 && rl.eta != run_config{}.rl.eta)
     return wrong("rl.mode=sync has no staleness: rl.eta is " + std::to_string(rl.eta) +
                  ", expected 0 or rl.mode=async");
-  if (rl.loss == "reinforce" && rl.group_size < 2)
-    return wrong("rl.loss=reinforce needs a baseline: rl.group_size is " + std::to_string(rl.group_size) +
-                 ", expected at least 2");
+  if (recipe_by_name(rl.loss)->leave_one_out && rl.group_size < 2)
+    return wrong("rl.loss=" + rl.loss + " needs a baseline: rl.group_size is " +
+                 std::to_string(rl.group_size) + ", expected at least 2");
+  if (const auto ok = check_learning(); !ok) return ok;
   if (model.context < rollout.max_turn_tokens * 2)
     return wrong("model.context is " + std::to_string(model.context) +
                  ", expected at least twice rollout.max_turn_tokens (" +
@@ -248,7 +326,62 @@ expected<void> run_config::check() const {
       warmup.good + warmup.useless + warmup.lazy + warmup.guess + warmup.wrong_field + warmup.malformed;
   if (warmup.enabled && shares <= 0)
     return wrong("the shares of demonstrations (warmup.good, warmup.useless, ...) are all 0");
+  if (!model.path.empty()) return {}; // the files say its shape
   return troupe::check(model_shape(static_cast<int>(model.vocab_size)));
+}
+
+/// What of a loss and of the learner goes together.
+expected<void> run_config::check_learning() const {
+  auto wrong = [](std::string text) { return fail(errc::invalid, std::move(text)); };
+  const auto& recipe = *recipe_by_name(rl.loss);
+  const rl_section usual;
+  const auto number = [](double x) { return json::dump(json::value(x)); };
+  if (recipe.clip_low == 0)
+    for (auto [name, value] : {std::pair{"rl.clip_low", rl.clip_low}, {"rl.clip_high", rl.clip_high}})
+      if (value != 0)
+        return wrong("rl.loss=" + rl.loss + " has no clip: " + name + " is " + number(value) +
+                     ", expected 0");
+  if (!recipe.proximal) {
+    if (rl.correction != "none")
+      return wrong("rl.loss=" + rl.loss + " has no ratio to a proximal policy: rl.correction is " +
+                   rl.correction + ", expected none");
+    if (rl.proximal != usual.proximal)
+      return wrong("rl.loss=" + rl.loss + " has no ratio to a proximal policy: rl.proximal is " +
+                   rl.proximal + ", expected " + usual.proximal);
+  }
+  if (rl.proximal == "behaviour" && (rl.correction != "none" || rl.loss == "decoupled_ppo"))
+    return wrong("rl.proximal=behaviour leaves nothing to correct: " +
+                 (rl.correction != "none" ? "rl.correction is " + rl.correction + ", expected none"
+                                          : "rl.loss is decoupled_ppo, expected ppo"));
+  if (rl.correction_low >= rl.correction_high)
+    return wrong("rl.correction_low is " + number(rl.correction_low) +
+                 ", expected less than rl.correction_high (" + number(rl.correction_high) + ")");
+  if (rl.kl_weight > 0 && model.path.empty())
+    return wrong("rl.kl_weight is " + number(rl.kl_weight) +
+                 ", but a policy made from scratch has nothing to stay near: expected 0, or model.path");
+  if (rl.overlong_cushion > rl.overlong_tokens)
+    return wrong("rl.overlong_cushion is " + std::to_string(rl.overlong_cushion) +
+                 ", expected at most rl.overlong_tokens (" + std::to_string(rl.overlong_tokens) + ")");
+  if (rl.overlong_tokens > 0 && rl.overlong_cushion == 0)
+    return wrong("rl.overlong_tokens is " + std::to_string(rl.overlong_tokens) +
+                 ", but rl.overlong_cushion is 0: expected a cushion across which the punishment grows");
+  if (rl.deterministic && (rollout.temperature != 1 || learner.compute != "float32"))
+    return wrong("rl.deterministic compares float32 logprobs at temperature 1: rollout.temperature is " +
+                 number(rollout.temperature) + ", learner.compute " + learner.compute);
+  if (learner.compute == "bfloat16" && learner.device == "cpu" && !has_fast_bfloat16())
+    return wrong("learner.compute=bfloat16 is slower than float32 here: this processor has neither "
+                 "AVX512_BF16 nor AMX; "
+                 "expected float32");
+  if (learner.lora_rank > 0 && model.path.empty())
+    return wrong("learner.lora_rank is " + std::to_string(learner.lora_rank) +
+                 ", but a model made from scratch has nothing to adapt: expected 0, or model.path");
+  if (learner.lora_rank > 0 && learner.optimizer == "muon")
+    return wrong("learner.optimizer=muon makes whole matrices orthogonal: learner.lora_rank is " +
+                 std::to_string(learner.lora_rank) + ", expected 0 or learner.optimizer=adamw");
+  if (!model.system.empty() && model.path.empty())
+    return wrong(
+        "model.system is given, but a policy made from scratch has no system's message: expected model.path");
+  return {};
 }
 
 model_config run_config::model_shape(int vocab_size) const {
@@ -277,12 +410,41 @@ learner_options run_config::learner_shape() const {
   out.optimizer.clip_norm = rl.clip_norm;
   out.threads = static_cast<int>(learner.threads);
   out.max_tokens_per_pass = static_cast<int>(learner.max_tokens_per_pass);
+  out.optimizer.kind = learner.optimizer == "muon" ? optimizer_kind::muon : optimizer_kind::adamw;
+  out.bfloat16 = learner.compute == "bfloat16";
+  out.device = learner.device;
+  out.recompute_layers = learner.recompute_layers;
+  out.most_logits = learner.logits_mib << 18; // float32
+  out.adapters = {.rank = static_cast<int>(learner.lora_rank),
+                  .alpha = learner.lora_alpha,
+                  .targets = learner.lora_targets,
+                  .seed = static_cast<std::uint64_t>(seed)};
+  out.exact_logprobs = rl.deterministic;
   return out;
 }
 
 rl_options run_config::rl_shape(double learning_rate) const {
   rl_options out;
-  out.loss = rl.loss == "k2" ? rl_loss::k2 : rl_loss::reinforce;
+  out.loss = recipe_by_name(rl.loss)->kind;
+  out.ratio_cap = rl.ratio_cap;
+  out.clip_low = rl.clip_low;
+  out.clip_high = rl.clip_high;
+  out.dual_clip = rl.dual_clip;
+  out.length_constant = rl.length_constant > 0
+                            ? rl.length_constant
+                            : static_cast<double>(rollout.max_turns * rollout.max_turn_tokens);
+  out.kl_weight = rl.kl_weight;
+  out.proximal = rl.proximal == "recompute"     ? proximal_policy::recompute
+                 : rl.proximal == "interpolate" ? proximal_policy::interpolate
+                                                : proximal_policy::behaviour;
+  out.correction = rl.correction == "none"       ? mismatch_correction::none
+                   : rl.correction == "truncate" ? mismatch_correction::truncate
+                                                 : mismatch_correction::mask;
+  out.correction_by = rl.correction_level == "token"      ? correction_level::token
+                      : rl.correction_level == "sequence" ? correction_level::sequence
+                                                          : correction_level::geometric;
+  out.correction_low = rl.correction_low;
+  out.correction_high = rl.correction_high;
   out.tau = rl.tau;
   out.ptx_weight = rl.ptx_weight;
   out.minibatches = static_cast<int>(rl.minibatches);

@@ -34,6 +34,8 @@ struct run_config {
   } data;
 
   struct model_section {
+    std::string path;   ///< empty: made from scratch
+    std::string system; ///< of a model with a chat template; empty: a text of its own
     std::int64_t vocab_size = 1024, hidden_size = 128, layers = 4, heads = 4, kv_heads = 4, head_dim = 32,
                  ffn_size = 352;
     std::int64_t context = 384;
@@ -60,6 +62,11 @@ struct run_config {
     std::int64_t lr_warmup_steps = 3;
     std::string loss = "reinforce";
     double tau = 0.1, gamma = 0.95, negative_keep = 0.5, ptx_weight = 0, clip_norm = 1, weight_decay = 0;
+    double ratio_cap = 2, clip_low = 0, clip_high = 0, dual_clip = 3, length_constant = 0, kl_weight = 0;
+    std::string proximal = "recompute", correction = "none", correction_level = "token";
+    double correction_low = 0.5, correction_high = 2;
+    std::int64_t overlong_tokens = 0, overlong_cushion = 0;
+    bool deterministic = false;
     std::string kv_on_update = "recompute", beyond_eta = "mask";
   } rl;
 
@@ -92,6 +99,12 @@ struct run_config {
 
   struct learner_section {
     std::int64_t threads = 1, max_tokens_per_pass = 4096, check_samples = 2;
+    std::string optimizer = "adamw", compute = "float32", device = "cpu";
+    bool recompute_layers = false;
+    std::int64_t logits_mib = 256;
+    std::int64_t lora_rank = 0;
+    double lora_alpha = 16;
+    std::vector<std::string> lora_targets = adapter_options{}.targets;
   } learner;
 
   struct checkpoint_section {
@@ -123,6 +136,7 @@ struct run_config {
   void visit(config_visitor& v);
   /// Contradictory keys. Errors: invalid, naming both keys.
   expected<void> check() const;
+  expected<void> check_learning() const; ///< part of it
 
   // -- the same, as the parts below want it
   model_config model_shape(int vocab_size) const;

@@ -6,10 +6,14 @@
 
 namespace troupe {
 
+std::vector<token> trajectory_rules::turn_ends() const {
+  return ends.empty() ? std::vector<token>{*words->special(end_token)} : ends;
+}
+
 trajectory::trajectory(rollout_key key, task what, const trajectory_rules& rules, double temperature)
     : key_(key),
       rules_(&rules),
-      episode_(std::move(what), rules.limits, rules.tools),
+      episode_(std::move(what), rules.limits, rules.tools, rules.format),
       temperature_(temperature) {
   append(rules_->words->encode(episode_.opening()));
   if (room() < 1) episode_.context_full();
@@ -34,13 +38,14 @@ int trajectory::room() const {
 
 void trajectory::add_turn(const generated& turn) {
   assert(next() == need::turn);
-  const auto end_id = *rules_->words->special(end_token);
+  const auto ends = rules_->turn_ends();
   const auto begin = tokens_.size();
   tokens_.insert(tokens_.end(), turn.tokens.begin(), turn.tokens.end());
   mask_.resize(tokens_.size(), 1);
   logprobs_.insert(logprobs_.end(), turn.logprobs.begin(), turn.logprobs.end());
   versions_.insert(versions_.end(), turn.versions.begin(), turn.versions.end());
-  const bool ended = !turn.tokens.empty() && turn.tokens.back() == end_id;
+  const bool ended =
+      !turn.tokens.empty() && std::find(ends.begin(), ends.end(), turn.tokens.back()) != ends.end();
   auto written = turn.tokens;
   if (ended) written.pop_back();
   auto text = rules_->words->decode(written);

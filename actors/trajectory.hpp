@@ -3,7 +3,7 @@
 #include "actors/ids.hpp"
 #include "gpu/engine_core.hpp"
 #include "gpu/learner.hpp"
-#include "gym/episode.hpp"
+#include "gym/chat_format.hpp"
 #include "gym/reward.hpp"
 #include "gym/transcript.hpp"
 #include "runtime/store.hpp"
@@ -14,10 +14,14 @@ namespace troupe {
 /// What every trajectory of a run needs to be read: the same for all of them.
 struct trajectory_rules {
   std::shared_ptr<const tokenizer> words;
+  std::shared_ptr<const chat_format> format; ///< null: the own one
+  std::vector<token> ends; ///< after any of these a turn is over; none: the own format's end token
   episode_limits limits;
   std::vector<call_schema> tools;
   int max_turn_tokens = 40;
   int context = 384; ///< tokens
+
+  std::vector<token> turn_ends() const;
 };
 
 /// One attempt at a task: the episode (text) and its exact token ids, kept together. Built live by the rollout actor and built

@@ -1,3 +1,4 @@
+#include "cli/bench_learner.hpp"
 #include "cli/child_run.hpp"
 #include "cli/commands.hpp"
 #include "cli/report_values.hpp"
@@ -240,8 +241,10 @@ int bench(const bench_arguments& arguments) {
   if (arguments.name == "soak") return soak(arguments);
   if (arguments.name == "overhead") return overhead(arguments);
   if (arguments.name == "startup") return startup(arguments);
-  return complain({errc::invalid, "no benchmark \"" + arguments.name +
-                                      "\"; expected quickstart, async, partial, soak, overhead or startup"});
+  if (arguments.name == "learner") return bench_learner(arguments);
+  return complain(
+      {errc::invalid, "no benchmark \"" + arguments.name +
+                          "\"; expected quickstart, async, partial, soak, overhead, startup or learner"});
 }
 
 } // namespace troupe::cli

@@ -82,7 +82,7 @@ struct explain_arguments {
 int explain_config(const explain_arguments& arguments);
 
 struct bench_arguments {
-  std::string name; ///< quickstart | async | partial | soak | overhead | startup
+  std::string name; ///< quickstart | async | partial | soak | overhead | startup | learner
   std::filesystem::path config = "configs/quickstart.yaml";
   std::filesystem::path folder = "runs/bench";
   std::vector<std::string> overrides;

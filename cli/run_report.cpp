@@ -1,6 +1,7 @@
 #include "cli/run_report.hpp"
 
 #include "actors/ledger.hpp"
+#include "actors/run_model.hpp"
 #include "cli/report_page.hpp"
 #include "cli/report_summary.hpp"
 #include "cli/report_values.hpp"
@@ -15,8 +16,6 @@ namespace troupe::cli {
 
 namespace fs = std::filesystem;
 
-namespace {
-
 std::string cpu_name() {
   std::ifstream info("/proc/cpuinfo");
   std::string line, name = "unknown CPU";
@@ -27,6 +26,8 @@ std::string cpu_name() {
     }
   return name + ", " + std::to_string(std::thread::hardware_concurrency()) + " cores";
 }
+
+namespace {
 
 /// Verdicts of one evaluation round at attempt 0, by question.
 std::map<std::uint64_t, bool> verdicts_of_round(const std::vector<record>& verdicts, std::uint64_t round) {
@@ -129,8 +130,6 @@ expected<std::shared_ptr<run_context>> reading_context(const run_folder& folder)
   ctx->config = *config;
   ctx->folder = folder.path;
   ctx->time = &system_clock();
-  auto words = tokenizer::load(folder.path / "data" / "tokenizer.json");
-  if (!words) return fail(words.error());
   auto tasks = read_tasks(folder.path / "data" / "tasks.jsonl");
   if (!tasks) return fail(tasks.error());
   for (auto& t : *tasks) (t.part == split::train ? ctx->train : ctx->heldout).push_back(std::move(t));
@@ -138,9 +137,17 @@ expected<std::shared_ptr<run_context>> reading_context(const run_folder& folder)
   // The tools' schemas decide how a turn reads; a tiny index stands in for the corpus, nothing is searched.
   auto index = search_index::build({{"none", "none", "none"}});
   if (!index) return fail(index.error());
-  for (const auto& t : {make_search_tool(*index), make_open_tool(*index)})
-    ctx->rules.tools.push_back({t->spec().name, t->spec().parameters});
-  ctx->rules.words = std::make_shared<const tokenizer>(std::move(*words));
+  const tool_set tools{make_search_tool(*index), make_open_tool(*index)};
+  for (const auto& t : tools) ctx->rules.tools.push_back({t->spec().name, t->spec().parameters});
+  if (!config->model.path.empty()) {
+    const auto model = kept_run_model(folder.path / "data");
+    if (!model) return fail(model.error());
+    if (auto made = set_rules(ctx->rules, *model, tools, *config); !made) return fail(made.error());
+  } else {
+    auto words = tokenizer::load(folder.path / "data" / "tokenizer.json");
+    if (!words) return fail(words.error());
+    ctx->rules.words = std::make_shared<const tokenizer>(std::move(*words));
+  }
   ctx->rules.limits = config->episode_shape();
   ctx->rules.max_turn_tokens = static_cast<int>(config->rollout.max_turn_tokens);
   ctx->rules.context = static_cast<int>(config->model.context);

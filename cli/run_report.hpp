@@ -4,6 +4,9 @@
 
 namespace troupe::cli {
 
+/// The processor's name and how many cores this process may count on.
+std::string cpu_name();
+
 /// Makes report.json and report.html of a run from what is durable: metrics.jsonl and the store. `sheet` is the balance that the
 /// live run gave; without it, it is counted from the store. A file that cannot be
 /// written is a warning on stderr. Errors: not_found, corrupt, io.

@@ -51,7 +51,7 @@ expected<void> remove_folder(const fs::path& folder) {
 }
 
 /// Writes one file of a checkpoint and notes its size and hash in the manifest.
-expected<void> add_file(const fs::path& folder, const char* name, const std::string& bytes,
+expected<void> add_file(const fs::path& folder, const std::string& name, const std::string& bytes,
                         json::object& files) {
   files[name] = json::object{{"size", bytes.size()}, {"sha256", sha256(bytes)}};
   return write_file_atomically(folder / name, bytes);
@@ -161,16 +161,30 @@ expected<void> publish(const fs::path& made, const fs::path& target) {
 
 } // namespace
 
-expected<fs::path> save_checkpoint(const fs::path& folder, const checkpoint& what) {
+expected<fs::path> save_checkpoint(const fs::path& folder, const checkpoint& what,
+                                   const std::map<std::string, std::string>& companions) {
   const auto name = std::string(prefix) + std::to_string(what.step);
   auto target = folder / name, made = folder / (std::string(unfinished) + name);
   if (auto removed = remove_folder(made); !removed) return fail(removed.error());
   if (auto there = make_folders(made); !there) return fail(there.error());
   json::object files;
   auto written = add_file(made, config_file, json::dump(to_json(what.weights.config)), files);
-  if (written) written = add_file(made, model_file, format_safetensors(what.weights.tensors), files);
+  if (written)
+    written = add_file(made, model_file, format_safetensors(what.weights.tensors, {{"format", "pt"}}), files);
   if (written && what.optimizer)
     written = add_file(made, optimizer_file, format_safetensors(what.optimizer->tensors), files);
+  if (written && !what.adapters.empty()) {
+    std::map<std::string, host_tensor> named;
+    for (const auto& [tensor, values] : what.adapters) named["base_model.model." + tensor] = values;
+    written = make_folders(made / "adapter");
+    if (written)
+      written = add_file(made, "adapter/adapter_model.safetensors",
+                         format_safetensors(named, {{"format", "pt"}}), files);
+  }
+  for (const auto& [companion, bytes] : companions) {
+    if (written) written = make_folders((made / companion).parent_path());
+    if (written) written = add_file(made, companion, bytes, files);
+  }
   if (written) {
     json::object manifest{{"format", format},
                           {"step", what.step},

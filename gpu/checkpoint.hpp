@@ -3,6 +3,7 @@
 #include "gpu/weights.hpp"
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 
 namespace troupe {
@@ -24,10 +25,15 @@ struct checkpoint {
   std::uint64_t version = 0; ///< policy version of the weights
   model_weights weights;
   std::optional<model_weights> optimizer;
+  std::map<std::string, host_tensor>
+      adapters;       ///< low-rank ones, by PEFT's names without its prefix; written, never read
   json::object extra; ///< consumed trajectories, RNG positions, config hash: the caller's, kept verbatim
 };
 
-expected<std::filesystem::path> save_checkpoint(const std::filesystem::path& folder, const checkpoint& what);
+/// `companions`: further files of the folder by name, "adapter/adapter_config.json" too: tokenizer.json and others with which
+/// transformers loads it. Adapters become adapter/adapter_model.safetensors, as PEFT has it.
+expected<std::filesystem::path> save_checkpoint(const std::filesystem::path& folder, const checkpoint& what,
+                                                const std::map<std::string, std::string>& companions = {});
 /// The folders of all steps, the newest first. Errors: not_found, io.
 expected<std::vector<std::filesystem::path>> list_checkpoints(const std::filesystem::path& folder);
 /// Verifies every hash, and that it is of the step that its folder's name says. Errors: not_found, corrupt (which file, expected and found hash), version.

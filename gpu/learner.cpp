@@ -59,6 +59,8 @@ expected<learner_plugin_make_function*> open_plugin() {
 
 } // namespace
 
+bool has_fast_bfloat16() { return __builtin_cpu_supports("avx512bf16"); }
+
 expected<std::unique_ptr<learner>> make_learner(const model_weights& start, const learner_options& options) {
   const auto make = open_plugin();
   if (!make) return fail(make.error());

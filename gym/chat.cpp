@@ -13,7 +13,7 @@ std::vector<text_piece> user_pieces(const std::string& question) {
   return {{true, "<|user|>"}, {false, question}, {true, std::string(end_token)}};
 }
 
-std::vector<text_piece> tool_pieces(const std::vector<observation>& results, int max_chars) {
+std::string results_text(const std::vector<observation>& results, int max_chars) {
   std::string text;
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (i) text += '\n';
@@ -21,7 +21,11 @@ std::vector<text_piece> tool_pieces(const std::vector<observation>& results, int
     text += results[i].text;
   }
   const std::size_t limit = max_chars > 0 ? static_cast<std::size_t>(max_chars) : 0;
-  return {{true, "<|tool|>"}, {false, std::string(clip_utf8(text, limit))}, {true, std::string(end_token)}};
+  return std::string(clip_utf8(text, limit));
+}
+
+std::vector<text_piece> tool_pieces(const std::vector<observation>& results, int max_chars) {
+  return {{true, "<|tool|>"}, {false, results_text(results, max_chars)}, {true, std::string(end_token)}};
 }
 
 text_piece assistant_role() { return {true, "<|assistant|>"}; }

@@ -12,6 +12,8 @@ std::vector<text_piece> user_pieces(const std::string& question);
 /// `<|tool|>text<|end|>`: several results are joined by a newline, failed ones begin with "Error: ", and the
 /// whole is clipped to `max_chars` bytes at a UTF-8 boundary.
 std::vector<text_piece> tool_pieces(const std::vector<observation>& results, int max_chars);
+/// The text of several results, as a tool's message has it.
+std::string results_text(const std::vector<observation>& results, int max_chars);
 /// `<|assistant|>`
 text_piece assistant_role();
 

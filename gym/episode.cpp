@@ -1,6 +1,7 @@
 #include "gym/episode.hpp"
 
 #include "gym/chat.hpp"
+#include "gym/chat_format.hpp"
 #include <cassert>
 
 namespace troupe {
@@ -16,10 +17,12 @@ std::string_view to_string(episode_end end) {
   return "running";
 }
 
-episode::episode(task what, episode_limits limits, std::vector<call_schema> tools)
-    : task_(std::move(what)), limits_(limits), tools_(std::move(tools)) {}
+episode::episode(task what, episode_limits limits, std::vector<call_schema> tools,
+                 std::shared_ptr<const chat_format> format)
+    : task_(std::move(what)), limits_(limits), tools_(std::move(tools)), format_(std::move(format)) {}
 
 std::vector<text_piece> episode::opening() const {
+  if (format_) return format_->opening(task_.question);
   auto pieces = user_pieces(task_.question);
   pieces.push_back(assistant_role());
   return pieces;
@@ -27,7 +30,7 @@ std::vector<text_piece> episode::opening() const {
 
 const parsed_turn& episode::turn(std::string_view text, bool ended) {
   assert(!done() && !awaits_results_ && "a turn out of order");
-  last_ = parse_turn(text, ended, tools_, limits_.max_calls_per_turn);
+  last_ = (format_ ? parse_free_turn : parse_turn)(text, ended, tools_, limits_.max_calls_per_turn);
   ++turns_;
   if (last_.error != format_error::none)
     end_ = episode_end::format_error;
@@ -45,6 +48,7 @@ const parsed_turn& episode::turn(std::string_view text, bool ended) {
 std::vector<text_piece> episode::observe(const std::vector<observation>& results) {
   assert(awaits_results_ && results.size() == last_.calls.size() && "one result per call of the last turn");
   awaits_results_ = false;
+  if (format_) return format_->results(results, limits_.max_observation_chars);
   auto pieces = tool_pieces(results, limits_.max_observation_chars);
   pieces.push_back(assistant_role());
   return pieces;

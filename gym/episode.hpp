@@ -2,6 +2,7 @@
 
 #include "gym/task.hpp"
 #include "runtime/base/text_piece.hpp"
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -74,6 +75,8 @@ parsed_turn parse_turn(std::string_view text, bool ended, const std::vector<call
 enum class episode_end : std::uint8_t { running, answered, format_error, out_of_turns, out_of_context };
 std::string_view to_string(episode_end end);
 
+class chat_format; // gym/chat_format.hpp
+
 /// One attempt at a task, as a state machine over text: no tokens, no threads, no clock. Gymnasium's words:
 /// `terminated` when the task itself ended (an answer, or a malformed turn), `truncated` when a limit cut it
 /// off (turns, context).
@@ -84,7 +87,9 @@ std::string_view to_string(episode_end end);
 /// again.
 class episode {
 public:
-  episode(task what, episode_limits limits, std::vector<call_schema> tools);
+  /// `format` null: the own one.
+  episode(task what, episode_limits limits, std::vector<call_schema> tools,
+          std::shared_ptr<const chat_format> format = nullptr);
 
   /// The prompt: the same pieces for every attempt at the task. Ends with the assistant's role token.
   std::vector<text_piece> opening() const;
@@ -112,6 +117,7 @@ private:
   task task_;
   episode_limits limits_;
   std::vector<call_schema> tools_;
+  std::shared_ptr<const chat_format> format_;
   parsed_turn last_;
   episode_end end_ = episode_end::running;
   bool awaits_results_ = false;

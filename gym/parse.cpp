@@ -3,6 +3,7 @@
 //                          answer := <answer> text </answer>
 // The names of special tokens are reserved: none may stand inside a call or an answer.
 #include "gym/chat.hpp"
+#include "gym/chat_format.hpp"
 #include "gym/episode.hpp"
 #include "gym/schema.hpp"
 #include <algorithm>
@@ -94,10 +95,54 @@ std::optional<failed> read_turn(std::string_view text, const std::vector<call_sc
   return std::nullopt;
 }
 
-} // namespace
+std::string_view trimmed(std::string_view text) {
+  constexpr auto spaces = " \t\r\n";
+  const auto first = text.find_first_not_of(spaces);
+  return first == text.npos ? std::string_view{}
+                            : text.substr(first, text.find_last_not_of(spaces) - first + 1);
+}
 
-parsed_turn parse_turn(std::string_view text, bool ended, const std::vector<call_schema>& tools,
-                       int max_calls) {
+std::optional<failed> read_free_turn(std::string_view text, const std::vector<call_schema>& tools,
+                                     int max_calls, parsed_turn& out) {
+  constexpr std::string_view thought = "</think>";
+  if (const auto end = text.rfind(thought); end != text.npos) text.remove_prefix(end + thought.size());
+  for (auto at = text.find(open_call); at != text.npos; at = text.find(open_call, at)) {
+    const auto begin = at + open_call.size(), end = text.find(close_call, begin);
+    if (end == text.npos)
+      return failed{format_error::unclosed_call,
+                    "no " + std::string(close_call) + " after " + quote(text.substr(at))};
+    if (static_cast<int>(out.calls.size()) >= max_calls)
+      return failed{format_error::too_many_calls,
+                    "more than " + std::to_string(max_calls) + " calls in one turn"};
+    if (auto bad = read_call(trimmed(text.substr(begin, end - begin)), tools, out.calls.emplace_back()))
+      return bad;
+    at = end + close_call.size();
+  }
+  const auto open = text.find(open_answer);
+  if (!out.calls.empty())
+    return open == text.npos
+               ? std::nullopt
+               : std::optional(failed{format_error::call_and_answer, "a turn is either calls or one answer"});
+  if (open != text.npos) {
+    const auto begin = open + open_answer.size(), end = text.find(close_answer, begin);
+    if (end == text.npos)
+      return failed{format_error::unclosed_answer,
+                    "no " + std::string(close_answer) + " after " + quote(text.substr(open))};
+    text = text.substr(begin, end - begin);
+  }
+  if (trimmed(text).empty()) {
+    if (open != text.npos) return failed{format_error::empty_answer, "an answer of no words"};
+    return failed{format_error::nothing, "an empty turn"};
+  }
+  out.answer = std::string(trimmed(text));
+  return std::nullopt;
+}
+
+using turn_reader = std::optional<failed>(std::string_view, const std::vector<call_schema>&, int,
+                                          parsed_turn&);
+
+parsed_turn read_with(turn_reader* read, std::string_view text, bool ended,
+                      const std::vector<call_schema>& tools, int max_calls) {
   parsed_turn out;
   std::optional<failed> bad;
   if (!ended)
@@ -105,9 +150,21 @@ parsed_turn parse_turn(std::string_view text, bool ended, const std::vector<call
   else if (!valid_utf8(text))
     bad = failed{format_error::not_utf8, "the turn is not UTF-8"};
   else
-    bad = read_turn(text, tools, max_calls, out);
+    bad = read(text, tools, max_calls, out);
   if (!bad) return out;
   return {{}, std::nullopt, bad->kind, std::move(bad->detail)};
+}
+
+} // namespace
+
+parsed_turn parse_turn(std::string_view text, bool ended, const std::vector<call_schema>& tools,
+                       int max_calls) {
+  return read_with(read_turn, text, ended, tools, max_calls);
+}
+
+parsed_turn parse_free_turn(std::string_view text, bool ended, const std::vector<call_schema>& tools,
+                            int max_calls) {
+  return read_with(read_free_turn, text, ended, tools, max_calls);
 }
 
 std::string_view to_string(format_error kind) {

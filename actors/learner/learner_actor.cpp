@@ -15,14 +15,20 @@ namespace troupe {
 
 learner_actor::learner_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_(std::move(ctx)) {
   ctx_->threads.name_own("learner");
-  const auto shape = ctx_->config.model_shape(ctx_->rules.words->vocab_size());
+  const auto shape = ctx_->model_shape();
   auto stored = ctx_->parts.load_checkpoint();
   if (!stored && stored.error().code != errc::not_found) give_up("loading the checkpoint", stored.error());
-  auto start = stored ? stored->weights : initial_weights(shape, ctx_->seed_for("weights"));
-  if (!(start.config == shape))
+  if (stored && !(stored->weights.config == shape))
     give_up("loading the checkpoint",
             {errc::conflict, "its model has another shape than the configuration asks for"});
-  auto made = ctx_->parts.make_learner(start);
+  // Adapters need the model that they adapt; everything else begins with the checkpoint.
+  auto start = [&]() -> expected<model_weights> {
+    if (stored && ctx_->config.learner.lora_rank == 0) return stored->weights;
+    if (ctx_->parts.start_weights) return ctx_->parts.start_weights();
+    return initial_weights(shape, ctx_->seed_for("weights"));
+  }();
+  if (!start) give_up("loading the model", start.error());
+  auto made = ctx_->parts.make_learner(*start);
   if (!made) give_up("starting the learner", made.error());
   model_ = std::move(*made);
   if (!stored) return;
@@ -274,6 +280,9 @@ void learner_actor::train(const batch_ptr& what) {
   record["clip_fraction"] = stats.clip_fraction;
   record["max_logprob_gap"] = std::max(gap, stats.max_logprob_gap);
   record["logprobs_compared"] = compared;
+  record["engine_kl"] = engine_kl_;
+  record["tokens_useful"] =
+      stats.rows > 0 ? static_cast<double>(stats.tokens) / static_cast<double>(stats.rows) : 1.0;
   record["learning_rate"] = learning_rate(version_ - 1);
   record["learner_tokens_per_second"] =
       stats.seconds > 0 ? static_cast<double>(stats.tokens) / stats.seconds : 0.0;
@@ -289,8 +298,9 @@ void learner_actor::train(const batch_ptr& what) {
 }
 
 std::pair<double, std::int64_t> learner_actor::compare_logprobs(const batch& what) {
-  constexpr double most = 5e-5; // float32: 3e-5 is the noise between exact methods
-  double gap = 0;
+  constexpr double most = 5e-5;    // float32: 3e-5 is the noise between exact methods
+  constexpr double most_kl = 0.01; // bfloat16
+  double gap = 0, kl = 0;
   std::int64_t compared = 0, samples = 0;
   for (std::size_t i = 0; i < what.samples.size() && samples < ctx_->config.learner.check_samples; ++i) {
     const auto& sample = what.samples[(i + version_) % what.samples.size()];
@@ -315,15 +325,18 @@ std::pair<double, std::int64_t> learner_actor::compare_logprobs(const batch& wha
     if (!ours) give_up("comparing logprobs", ours.error());
     for (std::size_t t = 0; t < sample.tokens.size(); ++t)
       if (sample.mask[t]) {
-        gap = std::max(gap, std::abs(static_cast<double>((*ours)[t]) -
-                                     static_cast<double>(sample.behaviour_logprobs[t])));
+        const double d = static_cast<double>((*ours)[t]) - static_cast<double>(sample.behaviour_logprobs[t]);
+        gap = std::max(gap, std::abs(d));
+        kl += std::exp(d) - d - 1; // k3
         ++compared;
       }
     ++samples;
   }
-  if (gap > most)
-    log_event("logprob_gap", {{"gap", gap}, {"expected_at_most", most}, {"step", version_}},
+  if (compared > 0) kl /= static_cast<double>(compared);
+  if (ctx_->config.learner.compute == "bfloat16" ? kl > most_kl : gap > most)
+    log_event("logprob_gap", {{"gap", gap}, {"expected_at_most", most}, {"kl", kl}, {"step", version_}},
               log_level::warning);
+  engine_kl_ = kl;
   return {gap, compared};
 }
 
@@ -352,6 +365,7 @@ void learner_actor::save(bool with_optimizer, json::object extra, std::function<
   what->step = what->version = version_;
   what->weights = *model_->snapshot();
   if (with_optimizer) what->optimizer = model_->optimizer_state();
+  what->adapters = model_->adapters();
   what->extra = std::move(extra);
   ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60), read_position{},

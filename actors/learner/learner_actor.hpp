@@ -22,7 +22,7 @@ namespace troupe {
 ///   LEARN-3  A batch with a token older than eta is refused.
 ///   LEARN-4  A repeated train_step of a finished step is answered from the checkpoint, not trained again.
 ///   LEARN-5  At every step, logprobs recorded by the engine are compared with those that the weights of their version give here
-///            (max_logprob_gap); beyond 5e-5 it is a warning.
+///            (max_logprob_gap); beyond 5e-5 it is a warning. Where the learner computes in bfloat16: beyond a KL of 0.01 (engine_kl).
 ///   LEARN-6  A checkpoint names the place in the store's log beside which it was made (actors/audit.hpp). A start refuses a checkpoint
 ///            and a store that do not belong together: an older or another run's file put in place of either.
 class learner_actor {
@@ -71,6 +71,7 @@ private:
   double warm_up_tokens_ = 0, warm_up_seconds_ = 0, last_loss_ = 0;
   duration warm_up_told_{};
   double busy_seconds_ = 0;
+  double engine_kl_ = 0; ///< of the last comparison of logprobs: k3
 };
 
 } // namespace troupe

@@ -182,6 +182,7 @@ void replay_buffer::retire_stale(std::uint64_t group) {
 
 batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) const {
   const auto& rl = ctx_->config.rl;
+  const auto& recipe = *recipe_by_name(rl.loss);
   auto out = std::make_shared<batch>();
   out->step = wanted_step_;
   out->groups = groups;
@@ -236,14 +237,20 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
       for (const auto& [attempt, t] : group.finished) out->retired.emplace_back(t->key().text(), reason);
       continue;
     }
-    const auto baselines =
-        rl.loss == "reinforce" ? *leave_one_out_baselines(rewards) : mean_baselines(rewards);
+    const auto unfinished = rewards.size() - group.finished.size();
+    for (std::size_t m = 0; m < samples.size(); ++m) { // after the question whether there is a signal (DAPO)
+      const auto sampled = std::count(samples[m].mask.begin(), samples[m].mask.end(), std::uint8_t{1});
+      rewards[unfinished + m] += overlong_penalty(sampled, rl.overlong_tokens, rl.overlong_cushion);
+      samples[m].reward = rewards[unfinished + m];
+    }
+    const auto baselines = recipe.leave_one_out ? *leave_one_out_baselines(rewards) : mean_baselines(rewards);
+    const double spread = recipe.scaled ? deviation(rewards) : 1;
     std::size_t member = 0;
     for (const auto& [attempt, t] : group.finished) {
       auto& sample = samples[member];
-      const double baseline = baselines[rewards.size() - group.finished.size() + member];
+      const double baseline = baselines[unfinished + member];
       ++member;
-      const double advantage = t->judged()->reward - baseline;
+      const double advantage = sample.reward - baseline;
       if (!keep_negative(advantage, rl.negative_keep, ctx_->seed_for("negatives"), t->key().text())) {
         ++dropped;
         out->retired.emplace_back(t->key().text(), "negative_dropped");
@@ -254,6 +261,7 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
         continue;
       }
       sample.baseline = baseline;
+      sample.scale = spread > 0 ? 1 / spread : 1;
       out->samples.push_back(std::move(sample));
     }
   }

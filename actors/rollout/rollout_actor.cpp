@@ -90,7 +90,7 @@ void rollout_actor::generate_turn() {
   request.group = job_.key.group_number();
   request.context = trajectory_->tokens();
   request.max_new_tokens = trajectory_->room();
-  request.stop = {*ctx_->rules.words->special(end_token)};
+  request.stop = ctx_->rules.turn_ends();
   request.sampling = job_.sampling;
   request.seed = ctx_->seed_for("sampling");
   const auto asked = ctx_->time->now();

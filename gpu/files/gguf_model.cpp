@@ -211,7 +211,9 @@ expected<gguf_model> load_gguf_model(const std::filesystem::path& file) {
   if (!weights) return fail(weights.error().code, file.string() + ": " + weights.error().message);
   gguf_model out{.weights = std::move(*weights),
                  .words = {},
-                 .chat_template = contents->text("tokenizer.chat_template").value_or("")};
+                 .chat_template = contents->text("tokenizer.chat_template").value_or(""),
+                 .bos = -1,
+                 .ends = {}};
   if (!contents->has("tokenizer.ggml.model")) return out;
   auto words = gguf_tokenizer(*contents, file.string());
   if (!words) return fail(words.error());
@@ -220,6 +222,14 @@ expected<gguf_model> load_gguf_model(const std::filesystem::path& file) {
                                    " tokens, its embedding " + std::to_string(out.weights.config.vocab_size) +
                                    " rows");
   out.words = std::move(*words);
+  const auto id = [&](const char* key) {
+    const auto found = contents->integer(key);
+    return found && *found >= 0 && *found < out.weights.config.vocab_size ? static_cast<token>(*found) : -1;
+  };
+  out.bos = id("tokenizer.ggml.bos_token_id");
+  for (const auto* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"})
+    if (const auto end = id(key); end >= 0 && (out.ends.empty() || out.ends.front() != end))
+      out.ends.push_back(end);
   return out;
 }
 

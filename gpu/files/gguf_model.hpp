@@ -12,6 +12,8 @@ struct gguf_model {
   model_weights weights;          ///< float32, named and ordered as Hugging Face has them
   std::optional<tokenizer> words; ///< absent where the file has none
   std::string chat_template;      ///< Jinja; empty: none
+  token bos = -1;                 ///< -1: none
+  std::vector<token> ends;        ///< of a turn (tokenizer.ggml.eos_token_id, eot_token_id)
 };
 
 /// Reads the architectures llama (Mistral too, which llama.cpp calls so), qwen2 and qwen3. The file is mapped. Rows of query and

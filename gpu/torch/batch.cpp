@@ -91,8 +91,9 @@ expected<void> check_samples(const model_config& config, std::span<const rl_samp
     if (!(s.temperature > 0) || !std::isfinite(s.temperature))
       return fail(errc::invalid,
                   who + " was sampled at temperature " + number(s.temperature) + ", expected > 0");
-    if (!std::isfinite(s.reward) || !std::isfinite(s.baseline) || !std::isfinite(s.weight))
-      return fail(errc::invalid, who + " has a reward, baseline or weight that is not finite");
+    if (!std::isfinite(s.reward) || !std::isfinite(s.baseline) || !std::isfinite(s.weight) ||
+        !std::isfinite(s.scale))
+      return fail(errc::invalid, who + " has a reward, baseline, scale or weight that is not finite");
     if (s.mask[0]) return fail(errc::invalid, who + " has mask 1 on its first token, which nothing predicts");
     if (std::none_of(s.mask.begin(), s.mask.end(), [](auto m) { return m != 0; }))
       return fail(errc::invalid, who + " has no sampled token");
@@ -122,6 +123,15 @@ expected<void> check_options(const rl_options& o) {
   if (!(o.ratio_cap > 0)) return bad("ratio_cap", o.ratio_cap, "a number above 0");
   if (!(o.learning_rate >= 0) || !std::isfinite(o.learning_rate))
     return bad("learning_rate", o.learning_rate, "a finite number >= 0");
+  for (auto [name, value] : {std::pair{"clip_low", o.clip_low},
+                             {"clip_high", o.clip_high},
+                             {"dual_clip", o.dual_clip},
+                             {"kl_weight", o.kl_weight},
+                             {"correction_low", o.correction_low}})
+    if (!(value >= 0) || !std::isfinite(value)) return bad(name, value, "a finite number >= 0");
+  if (!(o.length_constant > 0)) return bad("length_constant", o.length_constant, "a number above 0");
+  if (!(o.correction_high > o.correction_low))
+    return bad("correction_high", o.correction_high, "more than correction_low");
   return {};
 }
 
@@ -186,7 +196,8 @@ packed_sft pack_samples(std::span<const sft_sample> samples) {
           .weights = doubles(weights)};
 }
 
-packed_rl pack_samples(std::span<const rl_sample> samples) {
+packed_rl pack_samples(std::span<const rl_sample> samples, std::span<const std::vector<float>> proximal,
+                       std::span<const std::vector<float>> reference) {
   std::vector<sequence_ref> sequences;
   std::vector<double> behaviour, turn_weights, advantages, weights;
   std::vector<std::int64_t> sequence;
@@ -194,7 +205,7 @@ packed_rl pack_samples(std::span<const rl_sample> samples) {
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const auto& s = samples[i];
     sequences.push_back({&s.tokens, s.temperature});
-    advantages.push_back(s.reward - s.baseline);
+    advantages.push_back((s.reward - s.baseline) * s.scale);
     weights.push_back(s.weight);
     for (std::size_t t = 1; t < s.tokens.size(); ++t) {
       if (!s.mask[t]) continue;
@@ -206,6 +217,13 @@ packed_rl pack_samples(std::span<const rl_sample> samples) {
     }
   }
   out.batch = pack(sequences, [&](std::size_t s, std::size_t t) { return samples[s].mask[t] != 0; });
+  const auto joined = [](std::span<const std::vector<float>> table) {
+    std::vector<double> rows;
+    for (const auto& one : table) rows.insert(rows.end(), one.begin(), one.end());
+    return doubles(rows);
+  };
+  if (!proximal.empty()) out.in.proximal = joined(proximal);
+  if (!reference.empty()) out.in.reference = joined(reference);
   out.in.behaviour = doubles(behaviour);
   out.in.turn_weights = doubles(turn_weights);
   out.in.sequence =

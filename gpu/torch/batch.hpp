@@ -50,6 +50,9 @@ struct packed_rl {
   std::vector<float> behaviour; ///< again, for the statistics
   std::vector<std::uint64_t> versions;
 };
-packed_rl pack_samples(std::span<const rl_sample> samples);
+/// `proximal` and `reference` have, by sample, one logprob per masked token; empty: none.
+using logprob_table = std::vector<std::vector<float>>;
+packed_rl pack_samples(std::span<const rl_sample> samples, std::span<const std::vector<float>> proximal = {},
+                       std::span<const std::vector<float>> reference = {});
 
 } // namespace troupe::torch_detail

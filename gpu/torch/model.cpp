@@ -1,9 +1,12 @@
 #include "gpu/torch/model.hpp"
 
 #include "gpu/rope.hpp"
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/core/ivalue.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <cmath>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -46,6 +49,18 @@ struct recomputed : torch::autograd::Function<recomputed> {
     return {x.grad(), h.grad(), {}};
   }
 };
+
+/// x weight^T + bias, and what the adapters add to it.
+Tensor project(const operations& ops, const Tensor& x, const Tensor& weight, const Tensor& bias,
+               const low_rank& low) {
+  auto out = ops.linear(x, weight, bias);
+  if (low.parts.empty()) return out;
+  std::vector<Tensor> added;
+  for (const auto& part : low.parts)
+    added.push_back(part.a.defined() ? ops.linear(ops.linear(x, part.a, {}), part.b, {})
+                                     : at::zeros({x.size(0), part.rows}, x.options()));
+  return out + at::cat(added, 1) * low.scale;
+}
 
 } // namespace
 
@@ -101,7 +116,8 @@ model_output run_model(const model_config& config, const model_parameters& param
   const double epsilon = config.rms_norm_eps;
   const double scale = config.previous_token_map ? std::sqrt(static_cast<double>(config.hidden_size)) : 1.0;
   const auto step_of = [&config, &parameters, &rope, &batch, &ops, epsilon](std::size_t i) -> layer_step {
-    return [&config, &parameters, &rope, &batch, &ops, epsilon, i](const Tensor& x_in, const Tensor& h_in) {
+    // The batch by value: a layer that is computed again comes after its caller's copy is gone.
+    return [&config, &parameters, &rope, batch, &ops, epsilon, i](const Tensor& x_in, const Tensor& h_in) {
       const auto& layer = parameters.layers[i];
       const bool last = i + 1 == parameters.layers.size();
       const attention_layout layout{
@@ -113,7 +129,7 @@ model_output run_model(const model_config& config, const model_parameters& param
           .kv_heads = config.num_key_value_heads,
           .dim = config.head_dim,
           .window = static_cast<int>(i) < config.first_window_layer ? 0 : config.sliding_window};
-      auto qkv = ops.linear(h_in, layer.qkv, layer.qkv_bias);
+      auto qkv = project(ops, h_in, layer.qkv, layer.qkv_bias, layer.qkv_low);
       if (layer.q_norm.defined()) qkv = ops.norm_heads(qkv, layer.q_norm, layer.k_norm, layout, epsilon);
       auto mixed = ops.attention(qkv, layout);
       auto x = x_in;
@@ -122,9 +138,10 @@ model_output run_model(const model_config& config, const model_parameters& param
         x = ops.select_rows(x, batch.query_rows);
       }
       Tensor h;
-      std::tie(x, h) =
-          ops.add_rms_norm(x, ops.linear(mixed, layer.o, layer.o_bias), layer.post_norm, epsilon);
-      const auto out = ops.linear(ops.swiglu(ops.linear(h, layer.gate_up, {})), layer.down, {});
+      std::tie(x, h) = ops.add_rms_norm(x, project(ops, mixed, layer.o, layer.o_bias, layer.o_low),
+                                        layer.post_norm, epsilon);
+      const auto gates = ops.swiglu(project(ops, h, layer.gate_up, {}, layer.gate_up_low));
+      const auto out = project(ops, gates, layer.down, {}, layer.down_low);
       const auto& norm = last ? parameters.final_norm : parameters.layers[i + 1].input_norm;
       return ops.add_rms_norm(x, out, norm, epsilon);
     };

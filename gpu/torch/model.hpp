@@ -5,11 +5,23 @@
 
 namespace troupe::torch_detail {
 
+/// What low-rank adapters add to a fused matrix's product: (x a^T) b^T * scale for each of its projections; one without an
+/// adapter has undefined tensors. No parts: nothing is added.
+struct low_rank {
+  struct part {
+    std::int64_t rows = 0;
+    at::Tensor a, b; ///< [rank, in], [rows, rank]
+  };
+  std::vector<part> parts;
+  double scale = 1;
+};
+
 /// The weights of a model as it multiplies them. Leaves of the autograd graph where they are to be trained.
 struct model_parameters {
   struct layer {
     at::Tensor input_norm, qkv, o, post_norm, gate_up, down;
     at::Tensor qkv_bias, q_norm, k_norm, o_bias; ///< undefined where the family has none
+    low_rank qkv_low, o_low, gate_up_low, down_low;
   };
   at::Tensor embedding, previous_map; ///< previous_map is undefined where the config has none
   std::vector<layer> layers;
@@ -52,6 +64,7 @@ struct run_settings {
 };
 
 /// A decoder-only transformer of one of the families of model_config. A pure function of parameters and batch.
+/// Until its gradient is taken, config, parameters and rope stay where they are.
 model_output run_model(const model_config& config, const model_parameters& parameters,
                        const rope_tables& rope, const packed_batch& batch, const operations& ops,
                        const run_settings& settings = {});

@@ -54,4 +54,19 @@ TEST(NegativeControl, DecidesTheSameWayForTheSameTrajectory) {
   EXPECT_NEAR(differs, 4200, 250);
 }
 
+TEST(TheOverlongPenalty, FallsFromNothingToOneAcrossItsCushion) { // DAPO: L_max 20480, L_c 4096
+  EXPECT_EQ(overlong_penalty(100, 20480, 4096), 0);
+  EXPECT_EQ(overlong_penalty(16384, 20480, 4096), 0);
+  EXPECT_EQ(overlong_penalty(18432, 20480, 4096), -0.5);
+  EXPECT_EQ(overlong_penalty(20480, 20480, 4096), -1);
+  EXPECT_EQ(overlong_penalty(30000, 20480, 4096), -1);
+  EXPECT_EQ(overlong_penalty(30000, 20480, 0), 0);
+}
+
+TEST(TheDeviationOfAGroup, IsThePopulations) {
+  EXPECT_DOUBLE_EQ(deviation({1, 0, 0, 1}), 0.5);
+  EXPECT_DOUBLE_EQ(deviation({2, 2, 2}), 0);
+  EXPECT_DOUBLE_EQ(deviation({}), 0);
+}
+
 } // namespace troupe

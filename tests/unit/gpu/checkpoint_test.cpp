@@ -201,5 +201,22 @@ TEST(Pruning, KeepsTheNewestGoodOnesAndRemovesRemains) {
   EXPECT_EQ(prune_checkpoints(folder, 0).error().code, errc::invalid);
 }
 
+TEST(ACheckpoint, HoldsWhatOthersNeedBesideItAndAdaptersApart) {
+  const auto folder = fresh_folder("companions");
+  auto what = at_step(3);
+  what.adapters["model.layers.0.self_attn.q_proj.lora_A.weight"] = {{1, 8}, std::vector<float>(8, 0.5f)};
+  const auto written = save_checkpoint(
+      folder, what, {{"tokenizer.json", "{}"}, {"adapter/adapter_config.json", "{\"r\": 1}"}});
+  ASSERT_TRUE(written) << to_string(written.error());
+  EXPECT_EQ(*read_file(*written / "tokenizer.json"), "{}");
+  EXPECT_EQ(*read_file(*written / "adapter/adapter_config.json"), "{\"r\": 1}");
+  const auto adapters = read_safetensors(*written / "adapter/adapter_model.safetensors");
+  ASSERT_TRUE(adapters);
+  EXPECT_EQ(adapters->at("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight").data[7], 0.5f);
+  const auto manifest = *json::parse(*read_file(*written / "manifest.json"));
+  EXPECT_TRUE(manifest.at("files").as_object().contains("adapter/adapter_model.safetensors"));
+  expect_same(*load_checkpoint(*written), what);
+}
+
 } // namespace
 } // namespace troupe

@@ -70,6 +70,56 @@ TEST(EngineAndLearner,
   EXPECT_EQ(seen, 7);
 }
 
+/// What an engine samples at temperature 1, as the learner takes it.
+std::vector<rl_sample> sampled(const model_weights& weights, std::uint64_t version) {
+  auto engine = make_cpu_engine(weights.config, {.max_sequences = 5});
+  EXPECT_TRUE(engine);
+  (*engine)->set_weights(std::make_shared<model_weights>(weights), version, kv_policy::recompute);
+  random_stream random(8);
+  std::vector<rl_sample> out;
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    auto& s = out.emplace_back();
+    s.id = std::to_string(i),
+    s.tokens = random_tokens(random, 1 + random.below(40), weights.config.vocab_size);
+    generate_request r;
+    r.sequence = i + 1, r.context = s.tokens, r.max_new_tokens = 40, r.seed = i;
+    EXPECT_TRUE((*engine)->submit(r));
+  }
+  std::vector<generated> done;
+  while ((*engine)->step(done)) {
+  }
+  for (const auto& g : done) {
+    auto& s = out[g.sequence - 1];
+    const auto prompt = s.tokens.size();
+    s.tokens.insert(s.tokens.end(), g.tokens.begin(), g.tokens.end());
+    s.mask.resize(prompt, 0), s.mask.resize(s.tokens.size(), 1);
+    s.behaviour_logprobs.resize(prompt, 0);
+    s.behaviour_logprobs.insert(s.behaviour_logprobs.end(), g.logprobs.begin(), g.logprobs.end());
+    s.versions.assign(s.tokens.size(), version), s.turn_weights.assign(s.tokens.size(), 1);
+    s.reward = g.sequence % 2, s.baseline = 0.5;
+  }
+  return out;
+}
+
+TEST(ALearnerWithTheEnginesOwnForwardPass, HasItsLogprobsBitForBit) {
+  for (const auto& folder :
+       std::filesystem::directory_iterator(TROUPE_SOURCE_DIR "/tests/unit/gpu/data/models")) {
+    const auto weights = *load_hf_model(folder.path());
+    const auto batch = sampled(weights, 3);
+    for (const bool exact : {false, true}) {
+      auto made = torch_detail::make_torch_learner(weights, {.exact_logprobs = exact});
+      ASSERT_TRUE(made) << to_string(made.error());
+      const auto stats = (*made)->rl_step(batch, {}, {.loss = rl_loss::ppo, .minibatches = 1}, 3);
+      ASSERT_TRUE(stats) << to_string(stats.error());
+      EXPECT_EQ(stats->max_logprob_gap == 0, exact) << folder.path();
+      if (exact) {
+        EXPECT_EQ(stats->kl, 0) << folder.path();
+      }
+      EXPECT_GT(stats->grad_norm, 1e-4); // the gradient is there all the same
+    }
+  }
+}
+
 TEST(EngineAndLearner, AgreeOnALlamaWithSharedKeysAndItsOwnHead) {
   model_config config;
   config.vocab_size = 300, config.hidden_size = 48, config.num_attention_heads = 6,

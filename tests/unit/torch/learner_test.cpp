@@ -242,9 +242,10 @@ TEST(ALearner, LearnsABatchByHeart) {
   EXPECT_LT(last, 0.3);
 }
 
-TEST(EitherLoss, MakesARewardedTokenLikelyAndAnotherRare) {
+TEST(EveryLoss, MakesARewardedTokenLikelyAndAnotherRare) {
   const auto start = random_weights(small_config(), 11);
-  for (auto loss : {rl_loss::k2, rl_loss::reinforce}) {
+  for (const auto& recipe : loss_recipes()) {
+    const auto loss = recipe.kind;
     const auto l = small_learner(start);
     const std::vector<token> prompt{3, 1, 4};
     const auto probability = [&](token t) { return std::exp((*l->logprobs({3, 1, 4, t}, 1.0))[3]); };
@@ -265,8 +266,8 @@ TEST(EitherLoss, MakesARewardedTokenLikelyAndAnotherRare) {
       }
       ASSERT_TRUE(l->rl_step(batch, {}, {.loss = loss, .minibatches = 1, .learning_rate = 2e-2}, step));
     }
-    EXPECT_LT(before, 0.3f);
-    EXPECT_GT(probability(5), 0.8f);
+    EXPECT_LT(before, 0.3f) << recipe.name;
+    EXPECT_GT(probability(5), 0.8f) << recipe.name;
   }
 }
 

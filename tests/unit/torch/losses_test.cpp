@@ -1,149 +1,9 @@
 #include "gpu/torch/losses.hpp"
 
-#include "gpu/advantage.hpp"
-#include "runtime/base/random.hpp"
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/log_softmax.h>
-#include <ATen/ops/tensor.h>
-#include <cmath>
-#include <functional>
-#include <gtest/gtest.h>
-#include <torch/csrc/autograd/autograd.h>
+#include "loss_world.hpp"
 
-// The closed forms of REINFORCE, K2, PTX and their importance weights, in float64 on plain logits.
+// The closed forms of REINFORCE, K2, PTX and their importance weights.
 namespace troupe::torch_detail {
-
-namespace {
-
-using numbers = std::vector<double>;
-const numbers bandit_policy{0.2, 0.3, 0.5}, bandit_rewards{1, 0, 0.5};
-
-at::Tensor tensor(const numbers& from) { return at::tensor(at::ArrayRef<double>(from), at::kDouble); }
-at::Tensor indices(const std::vector<std::int64_t>& from) {
-  return at::tensor(at::ArrayRef<std::int64_t>(from), at::kLong);
-}
-numbers values(const at::Tensor& x) {
-  const auto flat = x.contiguous();
-  return numbers(flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel());
-}
-
-/// A policy of independent softmaxes, one per row of logits, and sequences that are runs of rows.
-struct world {
-  at::Tensor logits;                  ///< [rows, choices]
-  std::vector<std::int64_t> choices;  ///< [rows]
-  std::vector<std::int64_t> sequence; ///< [rows]
-  numbers behaviour, turn_weights, advantages, weights;
-  double divisor = 1;
-
-  loss_input input(const at::Tensor& at_logits) const {
-    const auto all = at::log_softmax(at_logits, -1);
-    return {.logprobs = all.gather(1, indices(choices).unsqueeze(1)).squeeze(1),
-            .behaviour = tensor(behaviour),
-            .turn_weights = tensor(turn_weights),
-            .sequence = indices(sequence),
-            .advantages = tensor(advantages),
-            .weights = tensor(weights),
-            .divisor = divisor};
-  }
-};
-
-using loss_of = std::function<at::Tensor(const at::Tensor& logits)>;
-
-numbers gradient(const at::Tensor& at_point, const loss_of& loss) {
-  auto leaf = at_point.clone().set_requires_grad(true);
-  return values(torch::autograd::grad({loss(leaf)}, {leaf})[0]);
-}
-
-numbers central_differences(const at::Tensor& at_point, const loss_of& loss, double step = 1e-5) {
-  numbers out;
-  auto point = at_point.clone();
-  double* data = point.data_ptr<double>();
-  for (std::int64_t i = 0; i < point.numel(); ++i) {
-    const double middle = data[i];
-    data[i] = middle + step;
-    const double above = loss(point).item<double>();
-    data[i] = middle - step;
-    const double below = loss(point).item<double>();
-    data[i] = middle;
-    out.push_back((above - below) / (2 * step));
-  }
-  return out;
-}
-
-void expect_near(const numbers& found, const numbers& expected, double tolerance) {
-  ASSERT_EQ(found.size(), expected.size());
-  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], tolerance) << "at " << i;
-}
-
-at::Tensor logits_of(const numbers& probabilities) {
-  numbers out;
-  for (double p : probabilities) out.push_back(std::log(p));
-  return tensor(out);
-}
-
-/// E over all groups of K draws of the ascent direction of a loss on the bandit, by enumeration.
-numbers expected_ascent(int group, rl_loss kind, const std::function<numbers(const numbers&)>& baselines,
-                        const rl_options& options) {
-  const auto logits = logits_of(bandit_policy);
-  numbers total(3, 0.0);
-  std::int64_t groups = 1;
-  for (int k = 0; k < group; ++k) groups *= 3;
-  for (std::int64_t g = 0; g < groups; ++g) {
-    world w;
-    numbers rewards;
-    double probability = 1;
-    for (std::int64_t k = 0, rest = g; k < group; ++k, rest /= 3) {
-      const auto choice = static_cast<std::size_t>(rest % 3);
-      w.choices.push_back(static_cast<std::int64_t>(choice));
-      w.sequence.push_back(k);
-      w.behaviour.push_back(std::log(bandit_policy[choice]));
-      rewards.push_back(bandit_rewards[choice]);
-      probability *= bandit_policy[choice];
-    }
-    const auto base = baselines(rewards);
-    for (std::size_t k = 0; k < rewards.size(); ++k) w.advantages.push_back(rewards[k] - base[k]);
-    w.turn_weights.assign(rewards.size(), 1), w.weights.assign(rewards.size(), 1), w.divisor = group;
-    const auto ascent = gradient(logits, [&](const at::Tensor& z) {
-      return find_loss(kind)(w.input(z.unsqueeze(0).expand({group, 3})), options).loss;
-    });
-    for (std::size_t i = 0; i < 3; ++i) total[i] -= probability * ascent[i];
-  }
-  return total;
-}
-
-numbers leave_one_out(const numbers& rewards) { return *leave_one_out_baselines(rewards); }
-
-world random_world(std::uint64_t seed, double off_policy) {
-  random_stream random(seed);
-  world w;
-  numbers logits;
-  for (std::int64_t s = 0; s < 5; ++s) {
-    const auto rows = 1 + random.below(6);
-    for (std::uint64_t r = 0; r < rows; ++r) {
-      for (int c = 0; c < 4; ++c) logits.push_back(random.normal());
-      w.choices.push_back(static_cast<std::int64_t>(random.below(4)));
-      w.sequence.push_back(s);
-      w.turn_weights.push_back(0.5 + random.uniform());
-    }
-    w.advantages.push_back(random.normal());
-    w.weights.push_back(0.5 + random.uniform());
-  }
-  const auto rows = static_cast<std::int64_t>(w.choices.size());
-  w.logits = tensor(logits).view({rows, 4});
-  w.behaviour.assign(w.choices.size(), 0);
-  w.divisor = 5;
-  const auto on_policy = values(w.input(w.logits).logprobs);
-  for (std::size_t r = 0; r < w.choices.size(); ++r)
-    w.behaviour[r] = on_policy[r] + off_policy * random.normal();
-  return w;
-}
-
-loss_of loss(const world& w, rl_loss kind, const rl_options& options) {
-  return [&w, kind, options](const at::Tensor& z) { return find_loss(kind)(w.input(z), options).loss; };
-}
-
-} // namespace
 
 TEST(Reinforce, WithLeaveOneOutIsUnbiasedOverEveryGroupOfTheBandit) { // A1
   for (int group : {2, 3, 4})
@@ -250,7 +110,7 @@ TEST(Reinforce, TruncatesTheRatiosAboveItsCapOnly) { // C1: 0.1, 1, 3 -> 0.1, 1,
   for (std::size_t i = 0; i < 3; ++i) w.behaviour[i] = now[i] - std::log(ratios[i]);
   auto in = w.input(logits);
   in.logprobs = tensor(now).set_requires_grad(true);
-  const auto value = reinforce_loss(in, {.ratio_cap = 2});
+  const auto value = value_of(in, rl_loss::reinforce, {.ratio_cap = 2});
   expect_near(values(torch::autograd::grad({value.loss}, {in.logprobs})[0]), {-0.1, -1, -2}, 1e-12);
   EXPECT_EQ(value.clipped, 1);
 }
@@ -268,7 +128,7 @@ TEST(Reinforce,
                   .advantages = {bandit_rewards[a]},
                   .weights = {1}};
     const auto g = gradient(logits, [&](const at::Tensor& z) {
-      return reinforce_loss(w.input(z.unsqueeze(0)), {.ratio_cap = 1e9}).loss;
+      return value_of(w.input(z.unsqueeze(0)), rl_loss::reinforce, {.ratio_cap = 1e9}).loss;
     });
     for (std::size_t i = 0; i < 3; ++i) total[i] -= other[a] * g[i];
   }
@@ -312,7 +172,7 @@ TEST(ALoss, IsTheSumOfItsPartsHoweverASetOfSequencesIsCut) { // section 8.3
       one.advantages = {w.advantages[static_cast<std::size_t>(s)]};
       one.weights = {w.weights[static_cast<std::size_t>(s)]};
       const auto g = gradient(w.logits, [&](const at::Tensor& z) {
-        return find_loss(kind)(one.input(z.index_select(0, indices(rows))), {}).loss;
+        return value_of(one.input(z.index_select(0, indices(rows))), kind, {}).loss;
       });
       for (std::size_t i = 0; i < g.size(); ++i) parts[i] += g[i];
     }

@@ -41,7 +41,7 @@ TEST(AdamW, FollowsItsClosedFormWithDecayAndClip) {
   std::vector<float> start(37);
   for (float& x : start) x = static_cast<float>(random.normal());
   const auto weights = floats(start);
-  adamw tested(options, 37);
+  optimizer tested(options, 37);
   plain_adamw exact{options, std::vector<double>(start.begin(), start.end()), std::vector<double>(37),
                     std::vector<double>(37)};
   for (int i = 0; i < 20; ++i) {
@@ -49,7 +49,7 @@ TEST(AdamW, FollowsItsClosedFormWithDecayAndClip) {
     double squares = 0;
     for (float& x : g)
       x = static_cast<float>((i % 2 ? 1.0 : 0.01) * random.normal()), squares += double(x) * double(x);
-    const double norm = adamw::norm(floats(g)), rate = 1e-2 / (1 + i);
+    const double norm = optimizer::norm(floats(g)), rate = 1e-2 / (1 + i);
     EXPECT_NEAR(norm, std::sqrt(squares), 1e-6 * norm);
     tested.step(weights, floats(g), norm, rate);
     exact.step(g, norm > 1 ? 1 / norm : 1, rate);
@@ -60,16 +60,16 @@ TEST(AdamW, FollowsItsClosedFormWithDecayAndClip) {
 TEST(AdamW, GivesTheNumbersOfTorchOptim) { // torch 2.11: AdamW([1, -2, 3], lr .1, betas (.9, .95), eps 1e-8,
                                            // decay .01)
   const auto weights = floats({1.f, -2.f, 3.f});
-  adamw tested({.beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.01, .clip_norm = 0}, 3);
+  optimizer tested({.beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.01, .clip_norm = 0}, 3);
   for (const auto& g : {std::vector<float>{0.5f, -1.f, 0.f}, {-0.25f, 2.f, 1e-3f}, {4.f, 0.f, -1e-3f}})
-    tested.step(weights, floats(g), adamw::norm(floats(g)), 0.1);
+    tested.step(weights, floats(g), optimizer::norm(floats(g)), 0.1);
   const std::vector<float> expected{0.80583847f, -1.95895910f, 2.92205071f};
   for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(weights.data_ptr<float>()[i], expected[i], 1e-6f);
 }
 
 TEST(AdamW, MovesAWeightByTheLearningRateOnItsFirstStep) {
   const auto weights = floats({5.f});
-  adamw tested({.clip_norm = 0}, 1);
+  optimizer tested({.clip_norm = 0}, 1);
   tested.step(weights, floats({-123.f}), 123, 0.25);
   EXPECT_NEAR(weights.data_ptr<float>()[0], 5.25f, 1e-6f);
 }

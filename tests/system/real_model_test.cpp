@@ -1,0 +1,145 @@
+// A run that begins with somebody's model: a folder of Hugging Face's transformers with its tokenizer and its chat template.
+#include "gpu/checkpoint.hpp"
+#include "gpu/files/hf_model.hpp"
+#include "gpu/files/language_model.hpp"
+#include "runtime/base/file.hpp"
+#include "tests/system/process.hpp"
+
+#include <gtest/gtest.h>
+
+using namespace std::chrono_literals;
+using namespace troupe;
+using tests::process;
+using tests::scratch;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path data = fs::path(TROUPE_SOURCE_DIR) / "tests/unit/gpu/data";
+
+/// A tiny model of Qwen's or Llama's shape with SmolLM2's conversation; `rows` of its embedding.
+void write_model(const fs::path& folder, model_family family, int rows) {
+  model_config c;
+  c.family = family;
+  c.vocab_size = rows, c.hidden_size = 32, c.num_hidden_layers = 2, c.num_attention_heads = 4;
+  c.num_key_value_heads = 2, c.head_dim = 8, c.intermediate_size = 48, c.max_position_embeddings = 2048;
+  c.qkv_bias = family == model_family::qwen2;
+  ASSERT_TRUE(save_hf_model(folder, initial_weights(c, 5)));
+  fs::copy_file(data / "tokenizers/smollm2.json", folder / "tokenizer.json");
+  ASSERT_TRUE(write_file_atomically(folder / "chat_template.jinja",
+                                    *read_file(data / "chat_templates/smollm2.jinja")));
+  ASSERT_TRUE(write_file_atomically(folder / "tokenizer_config.json", R"({"eos_token": "<|im_end|>"})"));
+}
+
+int words_of_tokenizer() { return tokenizer::load(data / "tokenizers/smollm2.json")->vocab_size(); }
+
+std::vector<std::string> run_of(const fs::path& model, std::vector<std::string> more = {}) {
+  std::vector<std::string> out{"train",
+                               tests::quickstart_config().string(),
+                               "--progress",
+                               "json",
+                               "run.name=real",
+                               "model.path=" + model.string(),
+                               "model.context=1500",
+                               "warmup.enabled=false",
+                               "data.train_questions=40",
+                               "data.heldout_questions=10",
+                               "data.cities_per_country=1",
+                               "rl.steps=3",
+                               "rl.groups_per_step=2",
+                               "rl.group_size=8",
+                               "rl.negative_keep=1",
+                               "rollout.max_turn_tokens=48",
+                               "rollout.max_turns=2",
+                               "eval.questions=3",
+                               "eval.samples=1",
+                               "eval.every=0",
+                               "control.enabled=false"};
+  out.insert(out.end(), more.begin(), more.end());
+  return out;
+}
+
+std::vector<json::object> steps(const std::string& output) {
+  std::vector<json::object> out;
+  for (const auto& r : tests::json_lines(output))
+    if (r.at("kind") == "step") out.push_back(r);
+  return out;
+}
+
+} // namespace
+
+TEST(ARunOfAModelFromFiles, TrainsItInItsOwnChatFormatAndLeavesFoldersOfItsKind) {
+  scratch place;
+  const auto model = place.path() / "qwen";
+  write_model(model, model_family::qwen2, words_of_tokenizer() + 7);
+  auto run = process::troupe(run_of(model, {"rl.loss=grpo", "rl.deterministic=true"}), place.path());
+  ASSERT_EQ(run.wait(240s), 0) << run.err() << run.out().substr(0, 3000);
+  const auto told = steps(run.out());
+  ASSERT_EQ(told.size(), 3u);
+  double trained = 0;
+  for (const auto& s : told) {
+    EXPECT_LE(s.at("max_logprob_gap").to_number<double>(), 5e-5);
+    trained += s.at("trained").to_number<double>();
+  }
+  EXPECT_GT(trained, 0); // turns that end and turns that are cut off: there is something to learn from
+
+  const auto folder = place.path() / "runs/real/checkpoints/step-3";
+  const auto again = load_language_model(folder);
+  ASSERT_TRUE(again) << to_string(again.error());
+  EXPECT_TRUE(again->weights->config.qkv_bias);
+  EXPECT_TRUE(again->conversation.has_value());
+  const auto before = *load_hf_model(model);
+  EXPECT_NE(again->weights->tensors.at("model.layers.0.self_attn.q_proj.bias").data,
+            before.tensors.at("model.layers.0.self_attn.q_proj.bias").data);
+
+  auto list = process::troupe({"inspect", "runs/real", "--json"}, place.path());
+  ASSERT_EQ(list.wait(30s), 0) << list.err();
+  const auto listed = json::parse(list.out())->get_object();
+  const auto id = std::string(listed.at("rollouts").get_array()[0].get_object().at("rollout").get_string());
+  auto one = process::troupe({"inspect", "runs/real", id}, place.path());
+  EXPECT_EQ(one.wait(30s), 0) << one.err();
+  auto audit = process::troupe({"audit", "runs/real"}, place.path());
+  EXPECT_EQ(audit.wait(30s), 0) << audit.out() << audit.err();
+  auto more = process::troupe(
+      run_of(model, {"rl.loss=grpo", "rl.deterministic=true", "rl.steps=4", "--resume"}), place.path());
+  EXPECT_EQ(more.wait(240s), 0) << more.err();
+  EXPECT_TRUE(fs::exists(place.path() / "runs/real/checkpoints/step-4"));
+}
+
+TEST(ARunOfAModelFromFiles, TrainsAdaptersAndGoesOnWithThem) {
+  scratch place;
+  const auto model = place.path() / "llama";
+  write_model(model, model_family::llama, words_of_tokenizer());
+  auto run = process::troupe(run_of(model, {"learner.lora_rank=2", "rl.steps=2"}), place.path());
+  ASSERT_EQ(run.wait(240s), 0) << run.err() << run.out().substr(0, 3000);
+  const auto folder = place.path() / "runs/real/checkpoints/step-2";
+  EXPECT_TRUE(fs::exists(folder / "adapter/adapter_config.json"));
+  const auto adapters = read_safetensors(folder / "adapter/adapter_model.safetensors");
+  ASSERT_TRUE(adapters);
+  EXPECT_TRUE(adapters->contains("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"));
+  const auto merged = load_hf_model(folder);
+  ASSERT_TRUE(merged);
+  EXPECT_EQ(merged->tensors.at("model.embed_tokens.weight").data,
+            load_hf_model(model)->tensors.at("model.embed_tokens.weight").data);
+  auto more = process::troupe(run_of(model, {"learner.lora_rank=2", "rl.steps=3", "--resume"}), place.path());
+  EXPECT_EQ(more.wait(240s), 0) << more.err();
+}
+
+TEST(ARunOfAModelFromFiles, IsRefusedWithASentenceWhereThingsDoNotBelongTogether) {
+  scratch place;
+  write_model(place.path() / "small", model_family::llama, words_of_tokenizer() - 1);
+  write_model(place.path() / "mute", model_family::llama, words_of_tokenizer());
+  fs::remove(place.path() / "mute/chat_template.jinja");
+  write_model(place.path() / "short", model_family::llama, words_of_tokenizer());
+  const auto refused = [&](const std::string& model, std::vector<std::string> more,
+                           const std::string& words) {
+    auto run = process::troupe(run_of(place.path() / model, std::move(more)), place.path());
+    EXPECT_NE(run.wait(60s), 0);
+    EXPECT_NE((run.err() + run.out()).find(words), std::string::npos) << run.err() << run.out();
+  };
+  refused("small", {}, "they do not belong together");
+  refused("mute", {}, "no chat template");
+  refused("short", {"model.context=4096"}, "takes at most 2048 tokens");
+  refused("nowhere", {}, "no model at");
+}
