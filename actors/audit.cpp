@@ -64,7 +64,7 @@ public:
                                const std::vector<std::uint64_t>& steps_of,
                                const std::function<std::uint64_t()>& newest_name) {
     for (const char* kind :
-         {"admission", "consumption", "retirement", "rollback", "verdict", "metric", "parked"}) {
+         {"admission", "consumption", "retirement", "rollback", "verdict", "metric", "park", "started"}) {
       auto records = store_.read_kind(kind);
       if (!records) return fail(records.error());
       rows_[kind] = std::move(*records);
@@ -77,6 +77,8 @@ public:
     check_newest(newest_name);
     auto about = store_facts();
     if (!about) return fail(about.error());
+    auto effects = effect_facts();
+    if (!effects) return fail(effects.error());
     auto sheet = balance_sheet();
     if (!sheet) return fail(sheet.error());
     if (!sheet->holds()) problem("not_balanced", json::dump(to_json(*sheet)));
@@ -88,6 +90,7 @@ public:
         {"consumptions", json::object{{"counted", book_.consumptions.size()},
                                       {"undone", rows_["consumption"].size() - book_.consumptions.size()}}},
         {"checkpoints", checkpoints_},
+        {"effects", std::move(*effects)},
         {"store", std::move(*about)}};
   }
 
@@ -102,17 +105,41 @@ private:
     sheet.trained = book_.trained;
     sheet.retired = book_.retired;
     std::set<std::string> parked;
-    for (const auto& r : rows_["parked"])
+    for (const auto& r : rows_["park"])
       if (const auto key = parse_rollout_stream(r.stream);
           key && key->why == purpose::train && book_.open_groups.contains(key->group))
         parked.insert(r.stream);
-    for (const auto& stream : parked) { // it may have gone on since
+    for (const auto& stream : parked) { // it may have gone on since; its tools may have answered meanwhile
       auto records = store_.read_stream(stream);
       if (!records) return fail(records.error());
-      sheet.parked += !records->empty() && records->back().kind == "parked";
+      const auto last = std::find_if(records->rbegin(), records->rend(),
+                                     [](const record& r) { return r.kind != "tool" && r.kind != "started"; });
+      sheet.parked += last != records->rend() && last->kind == "park";
     }
     sheet.pending = book_.open_groups.size() * group_size_ - sheet.parked;
     return sheet;
+  }
+
+  /// Calls of tools that are not idempotent: each that began has its result, is open, or its rollout has failed since nobody knows.
+  expected<json::object> effect_facts() {
+    std::uint64_t committed = 0, unknown = 0;
+    std::set<std::string> streams;
+    for (const auto& r : rows_["started"]) streams.insert(r.stream);
+    for (const auto& stream : streams) {
+      auto records = store_.read_stream(stream);
+      if (!records) return fail(records.error());
+      std::set<std::string, std::less<>> begun, kept;
+      for (const auto& r : *records) {
+        if (r.kind == "started") begun.insert(r.key.substr(r.key.find('/') + 1));
+        if (r.kind == "tool") kept.insert(r.key.substr(r.key.find('/') + 1));
+        if (r.kind == "failed") {
+          const auto body = json::parse(r.body);
+          unknown += body && body->is_object() && json::string_at(body->get_object(), "code") == "uncertain";
+        }
+      }
+      for (const auto& call : begun) committed += kept.contains(call);
+    }
+    return json::object{{"begun", rows_["started"].size()}, {"committed", committed}, {"unknown", unknown}};
   }
 
   expected<void> check_rollouts() {

@@ -11,6 +11,7 @@
 #include "tools/tool.hpp"
 #include <atomic>
 #include <mutex>
+#include <set>
 
 namespace troupe {
 
@@ -39,6 +40,24 @@ private:
   mutable std::mutex mutex_;
   entry entry_;
   std::atomic<std::uint64_t> confirmed_{0};
+};
+
+/// Effects that are being made in this process, by idempotency key: a call that is asked for its outcome is not in progress. Thread-safe.
+class effects_in_progress {
+public:
+  /// False: another life of the same call is at it.
+  bool begin(const std::string& key) {
+    std::scoped_lock lock(mutex_);
+    return keys_.insert(key).second;
+  }
+  void end(const std::string& key) {
+    std::scoped_lock lock(mutex_);
+    keys_.erase(key);
+  }
+
+private:
+  std::mutex mutex_;
+  std::set<std::string> keys_;
 };
 
 /// What a run is made of that a simulation replaces: everything that computes with tensors or touches a disk.
@@ -73,6 +92,7 @@ struct run_context {
 
   directory_ptr names = std::make_shared<directory>();
   std::shared_ptr<weight_board> board = std::make_shared<weight_board>();
+  std::shared_ptr<effects_in_progress> effects = std::make_shared<effects_in_progress>();
   std::shared_ptr<std::atomic<std::uint64_t>> restarts = std::make_shared<std::atomic<std::uint64_t>>(0);
   /// Whether training rollouts may start: the experiment's wish, kept here so that a restarted manager knows it.
   std::shared_ptr<std::atomic<bool>> admission = std::make_shared<std::atomic<bool>>(false);

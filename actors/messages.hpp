@@ -53,6 +53,8 @@ struct tool_finished {
   std::uint64_t turn = 0;
   std::size_t call = 0;
   observation result;
+  bool committed = false;                       ///< by the call itself: it had an effect
+  std::optional<error> lost = {};               ///< no result: nobody knows whether it had its effect
 };
 
 // -- rollout -------------------------------------------------------------------------------------------------------------

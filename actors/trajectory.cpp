@@ -170,6 +170,16 @@ new_record tool_record_of(const rollout_key& key, std::uint64_t turn, std::size_
   return {stream_of(key), "tool", numbered("tool", key, turn) + "/" + std::to_string(call), json::dump(body)};
 }
 
+expected<observation> observation_of(const record& tool_result) {
+  const auto body = json::parse(tool_result.body);
+  if (body && body->is_object()) {
+    const auto text = json::string_at(body->get_object(), "text");
+    const auto* failed = body->get_object().if_contains("failed");
+    if (text && failed && failed->is_bool()) return observation{*text, failed->get_bool()};
+  }
+  return fail(errc::corrupt, "record " + tool_result.key + ": expected text and failed");
+}
+
 new_record park_record_of(const rollout_key& key, std::uint64_t turns) {
   return {stream_of(key), "park", numbered("park", key, turns), json::dump(json::object{{"turns", turns}})};
 }

@@ -87,6 +87,8 @@ private:
 new_record turn_record_of(const rollout_key& key, std::uint64_t turn, const generated& what);
 new_record tool_record_of(const rollout_key& key, std::uint64_t turn, std::size_t call,
                           const observation& what);
+/// Of a tool_record_of. Errors: corrupt.
+expected<observation> observation_of(const record& tool_result);
 /// It waits parked after so many committed turns (the last one's tools may still run).
 new_record park_record_of(const rollout_key& key, std::uint64_t turns);
 new_record verdict_record_of(const trajectory& finished);

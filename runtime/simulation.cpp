@@ -69,6 +69,8 @@ bool simulation::step() {
     return false;
   }
   if (loud && faults_.kill_chance > 0) maybe_kill();
+  if (steps_ == faults_.strike_at) strike();
+  if (!powered_) return false;
   if (jobs.size() > 1) {
     const auto i = static_cast<std::ptrdiff_t>(order_.below(jobs.size()));
     std::rotate(jobs.begin(), jobs.begin() + i, jobs.begin() + i + 1);
@@ -165,6 +167,20 @@ bool simulation::fire_next_timer(caf::actor_clock::time_point end) {
       std::max<caf::actor_clock::duration_type>(next - clock.now(), caf::actor_clock::duration_type{0}));
   release(clock.now());
   return true;
+}
+
+void simulation::strike() {
+  faults_.strike_at = static_cast<std::size_t>(-1);
+  if (faults_.strike_whom.empty()) {
+    powered_ = false;
+    return;
+  }
+  for (const auto& name : faults_.names->names()) {
+    if (!name.starts_with(faults_.strike_whom)) continue;
+    kill(faults_.names->find(name));
+    ++kills_;
+    return;
+  }
 }
 
 void simulation::maybe_kill() {

@@ -22,6 +22,9 @@ struct simulation_faults {
   double stall_chance = 0;      ///< per step: the actor whose turn it is takes no message ...
   duration stall_by{0};         ///< ... for up to this much; what is sent to it waits, in order
   double cut_chance = 0;        ///< per step: the power goes, between two messages
+  std::size_t strike_at = static_cast<std::size_t>(-1); ///< before this step, besides all else ...
+  std::string
+      strike_whom; ///< ... the first named so, or with this beginning, is killed; empty: the power goes
   std::size_t quiet_after = static_cast<std::size_t>(-1); ///< steps; then there are no more faults
 };
 
@@ -115,6 +118,7 @@ private:
   void mix(std::uint64_t x) { trace_ = (trace_ ^ x) * 1099511628211ull; }
   void mix(const std::string& message);
   void maybe_kill();
+  void strike();
   bool maybe_stall();
   void release(caf::actor_clock::time_point until);
   void tell_observer();

@@ -174,6 +174,22 @@ finding weights_as_calm(const evidence& of) {
   return {};
 }
 
+/// Counted outside, where no crash undoes anything.
+finding effects_once(const evidence& of) {
+  if (of.drawn.tool_effects == "none") return {};
+  for (const auto& [key, times] : of.effects)
+    if (times != 1)
+      return "the call " + key + " had its effect " + std::to_string(times) + " times, expected once";
+  for (const auto& [stream, records] : of.rollouts)
+    for (const auto& r : records) {
+      if (r.kind != "tool") continue;
+      const auto key = r.key.substr(r.key.find('/') + 1);
+      if (json::parse(r.body)->get_object().at("failed").as_bool()) continue;
+      if (!of.effects.contains(key)) return "the call " + key + " has a result and never had its effect";
+    }
+  return {};
+}
+
 std::vector<std::uint64_t> sampled(const std::vector<std::uint64_t>& all,
                                    const std::vector<std::uint8_t>& mask) {
   std::vector<std::uint64_t> out;
@@ -326,6 +342,7 @@ const std::vector<named_check>& all_checks() {
       {"balance", "the replay buffer's balance holds whenever it is asked", balance_holds},
       {"admission", "groups are admitted once, in order, within the staleness bound", admission},
       {"known_weights", "engines sample with the weights that their version names", known_weights},
+      {"effects_once", "no tool call has its effect twice, and none has a result without it", effects_once},
       {"restart_window", "the run's supervisor gives up past its intensity, and not before", restart_window},
   };
   return list;

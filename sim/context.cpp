@@ -27,7 +27,7 @@ std::shared_ptr<run_context> simulated_context(const drawn_world& drawn, const c
   c.rollout.time_budget = drawn.time_budget;
   c.rollout.max_parked_groups = drawn.groups;
   c.warmup.steps = 2;
-  c.eval.questions = 3;
+  c.eval.questions = drawn.questions;
   c.eval.samples = 2;
   c.eval.every = drawn.eval_every;
   c.eval.curve_questions = 2;
@@ -40,7 +40,9 @@ std::shared_ptr<run_context> simulated_context(const drawn_world& drawn, const c
   run->rules.limits = c.episode_shape();
   run->rules.max_turn_tokens = 64;
   run->rules.context = 600;
-  run->tools = {echo_tool(drawn.tool_failing, drawn.tool_poisonous)};
+  echo_options tool{drawn.tool_failing, drawn.tool_poisonous, nullptr, drawn.tool_effects == "told"};
+  if (drawn.tool_effects != "none") tool.effects = heard.effects.get();
+  run->tools = {echo_tool(tool)};
   run->rules.tools = {{"search", run->tools[0]->spec().parameters}};
   for (std::size_t i = 0; i < tasks; ++i) {
     task t;

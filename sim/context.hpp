@@ -6,8 +6,9 @@
 
 namespace troupe::sim {
 
-/// Who hears what the fakes see; both must be there.
+/// Who hears what the fakes see; all must be there.
 struct fakes_heard {
+  std::shared_ptr<outside_world> effects = std::make_shared<outside_world>();
   std::function<void(std::uint64_t version, float state)> loaded = [](std::uint64_t, float) {};
   std::function<void(const optimizer_step&)> stepped = [](const optimizer_step&) {};
 };

@@ -26,6 +26,7 @@ struct evidence {
   // -- what the fakes saw
   std::vector<optimizer_step> optimizer; ///< every optimizer step, in order, also those that a crash undid
   std::vector<std::pair<std::uint64_t, float>> loaded; ///< (version, weights) that engines took in
+  outside_world effects;                               ///< of tool calls, by idempotency key: how often
   std::vector<balance> sheets;                         ///< the balance, asked for once a virtual second
   struct restart {
     duration at{};

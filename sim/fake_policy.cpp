@@ -2,6 +2,7 @@
 
 #include "gym/chat.hpp"
 #include "runtime/base/random.hpp"
+#include <algorithm>
 #include <bit>
 #include <deque>
 #include <stdexcept>
@@ -21,6 +22,13 @@ float state_of(const model_weights& weights) {
 
 namespace {
 
+/// Where the policy's own words begin: behind the last mark of its role.
+std::size_t turn_begin(const std::vector<token>& context) {
+  const auto mark = *words()->special(assistant_role().text);
+  const auto found = std::find(context.rbegin(), context.rend(), mark);
+  return static_cast<std::size_t>(context.rend() - found);
+}
+
 class engine final : public engine_core {
 public:
   engine(double poisonous, std::function<void(std::uint64_t, float)> loaded)
@@ -33,7 +41,8 @@ public:
     if (request.context.empty()) return fail(errc::invalid, "an empty context");
     if (uniform_at(derive_seed(request.seed, "poison"), request.sequence, 0) < poisonous_)
       return fail(errc::internal, "a poisonous sequence");
-    const double draw = uniform_at(request.seed, request.sequence, request.context.size());
+    const auto begin = turn_begin(request.context);
+    const double draw = uniform_at(request.seed, request.sequence, begin);
     std::vector<text_piece> written;
     if (draw < 0.5)
       written = {{true, "<tool_call>"},
@@ -44,7 +53,14 @@ public:
     else
       written = {{false, "hm"}};
     written.push_back({true, std::string(end_token)});
-    running_.push_back({std::move(request), words()->encode(written), {}});
+    auto script = words()->encode(written);
+    const auto known = request.context.size() - begin; // of a turn that goes on
+    if (known >= script.size() ||
+        !std::equal(script.begin(), script.begin() + static_cast<std::ptrdiff_t>(known),
+                    request.context.begin() + static_cast<std::ptrdiff_t>(begin)))
+      return fail(errc::internal, "the context goes on with what this policy has not written");
+    script.erase(script.begin(), script.begin() + static_cast<std::ptrdiff_t>(known));
+    running_.push_back({std::move(request), std::move(script), {}});
     return {};
   }
   bool cancel(std::uint64_t sequence) override {
@@ -130,8 +146,9 @@ private:
 
 class echo final : public tool {
 public:
-  echo(double failing, double poisonous) : failing_(failing), poisonous_(poisonous) {
+  explicit echo(const echo_options& options) : options_(options) {
     spec_.name = "search";
+    spec_.idempotent = options.effects == nullptr;
     spec_.parameters =
         json::object{{"type", "object"},
                      {"properties", json::object{{"queries", json::object{{"type", "array"}}}}},
@@ -140,14 +157,23 @@ public:
   const tool_spec& spec() const override { return spec_; }
   expected<std::string> call(const json::object&, const tool_context& context) override {
     const double draw = uniform_at(derive_seed(1, context.idempotency_key), 0, 0);
-    if (draw < poisonous_) throw std::runtime_error("a poisonous call");
-    if (draw < poisonous_ + failing_) return fail(errc::io, "the search engine is away");
-    return std::string("A: yes or no.");
+    const bool poisonous = draw < options_.poisonous;
+    if (!poisonous && draw < options_.poisonous + options_.failing)
+      return fail(errc::io, "the search engine is away");
+    if (options_.effects) ++(*options_.effects)[context.idempotency_key];
+    if (poisonous) throw std::runtime_error("a poisonous call");
+    return std::string(text);
+  }
+  tool_outcome outcome(const std::string& key) override {
+    if (!options_.effects || !options_.tells_outcome) return {};
+    if (!options_.effects->contains(key)) return {tool_outcome::fate::never, {}};
+    return {tool_outcome::fate::done, std::string(text)};
   }
 
 private:
+  static constexpr const char* text = "A: yes or no.";
   tool_spec spec_;
-  double failing_, poisonous_;
+  echo_options options_;
 };
 
 } // namespace
@@ -162,8 +188,6 @@ std::unique_ptr<learner> hashing_learner(const model_weights& start,
   return std::make_unique<hasher>(start, std::move(stepped));
 }
 
-std::shared_ptr<tool> echo_tool(double failing, double poisonous) {
-  return std::make_shared<echo>(failing, poisonous);
-}
+std::shared_ptr<tool> echo_tool(const echo_options& options) { return std::make_shared<echo>(options); }
 
 } // namespace troupe::sim

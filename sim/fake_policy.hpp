@@ -5,6 +5,7 @@
 #include "gpu/tokenizer.hpp"
 #include "tools/tool.hpp"
 #include <functional>
+#include <map>
 
 namespace troupe::sim {
 
@@ -32,8 +33,18 @@ struct optimizer_step {
 std::unique_ptr<learner> hashing_learner(const model_weights& start,
                                          std::function<void(const optimizer_step&)> stepped);
 
-/// Answers every search with one line. Of all calls, by their idempotency keys, the share `failing` fails, and the share `poisonous`
-/// throws whenever it is tried.
-std::shared_ptr<tool> echo_tool(double failing, double poisonous);
+/// Effects of calls, by idempotency key, in a world that no crash of ours undoes.
+using outside_world = std::map<std::string, int>;
+
+/// What the fake tool does. Of all calls, by their idempotency keys, the share `failing` fails, and the share `poisonous` throws whenever
+/// it is tried.
+struct echo_options {
+  double failing = 0, poisonous = 0;
+  /// Where it has effects; then it is not idempotent. A poisonous call throws behind its effect. Must outlive the tool.
+  outside_world* effects = nullptr;
+  bool tells_outcome = false; ///< else it cannot say what became of a call
+};
+/// Answers every search with one line.
+std::shared_ptr<tool> echo_tool(const echo_options& options);
 
 } // namespace troupe::sim

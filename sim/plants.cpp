@@ -11,6 +11,7 @@ constexpr std::array plants = {
     plant{"ack_before_commit", "the store answers before its commit: an acknowledged record is lost with it"},
     plant{"board_keeps_weights", "an engine that starts again has the old weights under the new version"},
     plant{"books_not_reread", "the replay buffer does not hear that the learner's start changed the books"},
+    plant{"called_blindly", "a call that may have had its effect is made again without asking"},
     plant{"capacity_one_more", "one group more than eta allows is admitted"},
     plant{"consumed_stays", "a consumed batch's groups stay in the replay buffer: applied twice"},
     plant{"failure_is_zero", "a failed rollout counts as reward 0 in its group's baseline"},

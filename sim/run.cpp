@@ -113,6 +113,8 @@ private:
     out.late_by = from_seconds(drawn_.late_by);
     out.quiet_after = static_cast<std::size_t>(drawn_.quiet_after) -
                       std::min(out_.deliveries, static_cast<std::size_t>(drawn_.quiet_after));
+    if (out_.cuts == 0 && drawn_.strike_at >= 0) out.strike_at = static_cast<std::size_t>(drawn_.strike_at);
+    out.strike_whom = drawn_.strike_whom;
     out.names = ctx->names;
     out.victims = {names::store,     names::engine,   names::judge,     names::tools,
                    names::rollouts,  names::manager,  names::replay,    names::learner,
@@ -121,11 +123,22 @@ private:
       for (std::int64_t a = 0; a < drawn_.group_size; ++a)
         out.victims.push_back(
             stream_of({purpose::train, static_cast<std::uint64_t>(g), static_cast<std::uint32_t>(a)}));
+    if (drawn_.tool_effects != "none") add_calls(out.victims);
     return out;
+  }
+
+  /// The calls with effects have names that a killer knows (the others bear their asker's number).
+  void add_calls(std::vector<std::string>& victims) const {
+    for (std::int64_t g = 0; g < drawn_.steps * drawn_.groups; ++g)
+      for (std::int64_t a = 0; a < drawn_.group_size; ++a)
+        for (std::int64_t t = 0; t < drawn_.turns; ++t)
+          victims.push_back("tool/t" + std::to_string(g) + "." + std::to_string(a) + "/" + std::to_string(t) +
+                            "/0");
   }
 
   std::shared_ptr<run_context> make_context(simulation& sim) {
     fakes_heard heard;
+    heard.effects = effects_;
     heard.loaded = [this](std::uint64_t version, float state) {
       if (machine_.on()) out_.loaded.emplace_back(version, state);
     };
@@ -199,7 +212,7 @@ private:
     out_.metrics = machine_.read("metric");
     out_.failures = machine_.read("failed");
     out_.parks = machine_.read("park");
-    for (const char* kind : {"turn", "tool", "verdict", "failed"})
+    for (const char* kind : {"turn", "started", "tool", "verdict", "failed"})
       for (auto& r : machine_.read(kind)) out_.rollouts[r.stream].push_back(std::move(r));
     for (auto& [stream, records] : out_.rollouts)
       std::sort(records.begin(), records.end(),
@@ -207,6 +220,7 @@ private:
     out_.checkpoints = machine_.checkpoints();
     out_.disk_full = machine_.full();
     out_.damaged = machine_.damaged();
+    out_.effects = *effects_;
   }
 
   const drawn_world drawn_;
@@ -214,6 +228,7 @@ private:
   std::function<void(const delivery&)> watch_;
   evidence out_;
   machine machine_;
+  std::shared_ptr<outside_world> effects_ = std::make_shared<outside_world>();
   points_by_seed* points_ = nullptr;
 };
 

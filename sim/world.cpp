@@ -26,6 +26,8 @@ void world::visit(config_visitor& v) {
   v.knob("workload.tool_failing", w.tool_failing, {0, 1}, "share", "Tool calls that answer with an error.");
   v.knob("workload.tool_poisonous", w.tool_poisonous, {0, 1}, "share",
          "Tool calls that throw, however often they are tried.");
+  v.knob("workload.tool_effects", w.tool_effects, {"none", "told", "untold"},
+         "Whether calls have effects that must not be repeated, and whether the tool can tell afterwards.");
   v.knob("workload.poisonous", w.poisonous, {0, 1}, "share",
          "Rollouts whose turns the engine refuses, however often they are tried.");
   v.knob("workload.checkpoint_every", w.checkpoint_every, {1, 1000}, "steps", "checkpoint.every.");
@@ -103,6 +105,7 @@ drawn_world world::draw(std::uint64_t seed) const {
   out.tool_tail = pick(w.tool_tail, of("tool_tail"));
   out.tool_failing = pick(w.tool_failing, of("tool_failing"));
   out.tool_poisonous = pick(w.tool_poisonous, of("tool_poisonous"));
+  out.tool_effects = pick(w.tool_effects, of("tool_effects"));
   out.poisonous = pick(w.poisonous, of("poisonous"));
   out.checkpoint_every = pick(w.checkpoint_every, of("checkpoint_every"));
   out.checkpoint_keep = pick(w.checkpoint_keep, of("checkpoint_keep"));
@@ -134,6 +137,7 @@ drawn_world drawn_world::calm() const {
   out.eval_every = 0;
   out.tool_failing = tool_failing;
   out.tool_poisonous = tool_poisonous;
+  out.tool_effects = tool_effects;
   out.poisonous = poisonous;
   out.intensity = intensity;
   return out;
@@ -153,6 +157,7 @@ json::object drawn_world::to_json() const {
           {"tool_tail", tool_tail},
           {"tool_failing", tool_failing},
           {"tool_poisonous", tool_poisonous},
+          {"tool_effects", tool_effects},
           {"poisonous", poisonous},
           {"checkpoint_every", checkpoint_every},
           {"checkpoint_keep", checkpoint_keep},

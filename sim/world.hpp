@@ -14,6 +14,7 @@ struct drawn_world {
   double time_budget = 600;                ///< seconds
   double tool_latency = 0, tool_tail = 10; ///< seconds; p99 over median
   double tool_failing = 0, tool_poisonous = 0, poisonous = 0;
+  std::string tool_effects = "none";
   std::int64_t checkpoint_every = 1, checkpoint_keep = 3;
   // -- faults
   double kill = 0, power_cut = 0, stall = 0, late_timer = 0; ///< chances per step
@@ -23,7 +24,10 @@ struct drawn_world {
   double buggify = 0;                 ///< chance that a point is on in this run
   std::int64_t quiet_after = 100'000; ///< deliveries
   std::int64_t intensity = 100'000;   ///< of the run's supervisor
-  std::int64_t minutes = 60;          ///< virtual time until it hangs
+  std::int64_t strike_at = -1; ///< for tests that try every message: before this one of the first life ...
+  std::string strike_whom;     ///< ... this one is killed (a name or its beginning); empty: the power goes
+  std::int64_t questions = 3;  ///< held-out ones
+  std::int64_t minutes = 60;   ///< virtual time until it hangs
 
   /// The same workload without faults, synchronous: what the weights are compared with.
   drawn_world calm() const;
@@ -39,6 +43,7 @@ struct world {
     std::vector<std::int64_t> eta{1}, steps{4}, groups{2}, group_size{3}, slots{5}, turns{3}, eval_every{2};
     std::vector<double> time_budget{600};
     std::vector<double> tool_latency{0}, tool_tail{10}, tool_failing{0}, tool_poisonous{0}, poisonous{0};
+    std::vector<std::string> tool_effects{"none"};
     std::vector<std::int64_t> checkpoint_every{1}, checkpoint_keep{3};
     std::int64_t intensity = 100'000;
   } workload;

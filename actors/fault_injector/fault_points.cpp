@@ -11,6 +11,7 @@ const fault_targets& run_fault_targets() {
                                  {"rollout", "tool_result"},    // not committed yet
                                  {"rollout", "verdict"},        // not committed yet
                                  {"tool", "call", true},
+                                 {"tool", "effect"}, // made, not committed yet
                                  {"judge", "verdict", true},
                                  {"learner", "before_step"},
                                  {"learner", "after_step"},       // trained, no checkpoint yet

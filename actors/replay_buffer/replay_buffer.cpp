@@ -194,7 +194,9 @@ batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) co
     const auto& group = groups_.at(id);
     for (const auto& [attempt, why] : group.failed)
       out->retired.emplace_back(rollout_key{purpose::train, id, attempt}.text(),
-                                why.code == errc::exhausted ? "quarantined" : "failed");
+                                why.code == errc::exhausted   ? "quarantined"
+                                : why.code == errc::uncertain ? "effect_unknown"
+                                                              : "failed");
     std::vector<double> rewards;
     std::vector<rl_sample> samples;
     if (planted("failure_is_zero")) rewards.resize(group.failed.size(), 0.0);

@@ -48,8 +48,7 @@ behavior rollout_actor::make_behavior() {
 
 void rollout_actor::restore(const std::vector<record>& records) {
   for (const auto& r : records)
-    if (r.kind == "failed")
-      return finish(); // an earlier life has reported it; say again that the slot is free
+    if (r.kind == "failed") return report_failure(r); // again: who waits for it may be new
   if (auto ok = replay_records(*trajectory_, records, observed_); !ok) return fail_rollout(ok.error());
   advance();
 }
@@ -138,10 +137,11 @@ void rollout_actor::start_missing_tools() {
   for (std::size_t i = 0; i < calls.size(); ++i) {
     if (observed_[i] || committing_[i]) continue; // ROLL-2
     tool_job job{job_.key, turn, i, calls[i], self_};
+    const bool effect = has_effects(*ctx_, calls[i].tool);
     child_spec spec;
-    // The asker's id makes the name unique: an earlier life's call may still run.
-    spec.id = "tool/" + job_.key.text() + "/" + std::to_string(turn) + "/" + std::to_string(i) + "@" +
-              std::to_string(self_->id());
+    spec.id = "tool/" + idempotency_key(job);
+    // The asker's id makes the name unique: an earlier life's call may still run. One with an effect answers this life too: TOOL-3.
+    if (!effect) spec.id += "@" + std::to_string(self_->id());
     spec.start = [ctx = ctx_, job](self_ptr supervisor) {
       return spawn_state<tool_call_actor>(*supervisor, ctx, job);
     };
@@ -150,8 +150,9 @@ void rollout_actor::start_missing_tools() {
     spec.stop_deadline = std::chrono::seconds(1);
     ask_named(
         self_, ctx_, names::tools, turn_patience(), start_child{std::move(spec)}, [](const actor_ref&) {},
-        [this, turn, i](const error& why) {
+        [this, turn, i, effect](const error& why) {
           if (why.code == errc::conflict) return; // it runs already
+          if (effect) return take_result({turn, i, {}, false, effect_unknown(why.message)});
           // What the model sees is the same in every life: no ids, no reasons of ours.
           take_result({turn,
                        i,
@@ -182,10 +183,15 @@ void rollout_actor::check_tools() {
 void rollout_actor::take_result(const tool_finished& got) {
   if (trajectory_->next() != trajectory::need::tools || got.turn + 1 != trajectory_->next_turn()) return;
   if (got.call >= observed_.size() || observed_[got.call] || committing_[got.call]) return;
+  if (got.lost) return fail_rollout(*got.lost);
   fault("tool_result");
   committing_[got.call] = true;
   if (tracing())
     trace_span(stream_of(job_.key), "tool", tools_asked_, ctx_->time->now(), {{"call", got.call}});
+  if (got.committed) {
+    observed_[got.call] = got.result;
+    return take_observations();
+  }
   ask_named(
       self_, ctx_, names::store, store_patience,
       append_records{{tool_record_of(job_.key, got.turn, got.call, got.result)}},
@@ -259,6 +265,7 @@ void rollout_actor::judge() {
 }
 
 void rollout_actor::fail_rollout(const error& why) {
+  if (std::exchange(failing_, true)) return;
   json::object body{{"code", to_string(why.code)}, {"message", why.message}};
   ask_named(
       self_, ctx_, names::store, store_patience,
@@ -271,12 +278,19 @@ void rollout_actor::fail_rollout(const error& why) {
       [](const error& cause) { give_up("committing a failure", cause); });
 }
 
+void rollout_actor::report_failure(const record& failed) {
+  error why{errc::internal, "failed in an earlier life"};
+  if (const auto body = json::parse(failed.body); body && body->is_object()) {
+    if (auto code = json::string_at(body->get_object(), "code")) why.code = parse_errc(*code);
+    if (auto text = json::string_at(body->get_object(), "message")) why.message = *text;
+  }
+  tell(self_, ctx_->names->find(job_.report_to), rollout_failed{job_.key, why});
+  tell(self_, ctx_->names->find(names::manager), rollout_ended{job_.key});
+  self_->quit();
+}
+
 void rollout_actor::finish() {
-  if (trajectory_->judged())
-    tell(self_, ctx_->names->find(job_.report_to), rollout_finished{trajectory_});
-  else
-    tell(self_, ctx_->names->find(job_.report_to),
-         rollout_failed{job_.key, {errc::cancelled, "failed in an earlier life"}});
+  tell(self_, ctx_->names->find(job_.report_to), rollout_finished{trajectory_});
   tell(self_, ctx_->names->find(names::engine), forget_sequence{job_.key.number()});
   tell(self_, ctx_->names->find(names::manager), rollout_ended{job_.key});
   self_->quit();

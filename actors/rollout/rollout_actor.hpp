@@ -54,6 +54,7 @@ private:
   void judge();
   void finish();
   void fail_rollout(const error& why);
+  void report_failure(const record& failed);
   void fault(std::string_view point) const;
   duration turn_patience() const;
 
@@ -68,6 +69,7 @@ private:
   enum class slot : std::uint8_t { held, parking, free } slot_ = slot::held;
   bool slot_again_ = false; ///< given back while it was parking
   bool park_wanted_ = false, park_soon_ = false;
+  bool failing_ = false;       ///< its failure is on the way to the store
   bool finished_turn_ = false; ///< in this life, or since it has its slot again
   duration started_{}, tools_asked_{};
   duration tools_due_{}; ///< the last turn's calls fail after this

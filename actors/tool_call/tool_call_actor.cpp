@@ -1,11 +1,30 @@
 #include "actors/tool_call/tool_call_actor.hpp"
 
 #include "actors/fault_injector/fault_points.hpp"
+#include "runtime/base/planted.hpp"
 #include "tools/utf8.hpp"
 
 #include <cmath>
 
 namespace troupe {
+
+namespace {
+
+constexpr auto store_patience = std::chrono::seconds(60);
+
+tool* find_tool(const run_context& ctx, std::string_view name) {
+  for (const auto& it : ctx.tools)
+    if (it->spec().name == name) return it.get();
+  return nullptr;
+}
+
+/// It is durable before the call: whoever finds it there knows that the call may have been made.
+new_record started_record_of(const tool_job& job) {
+  json::object body{{"turn", job.turn}, {"call", job.call}, {"tool", job.what.tool}};
+  return {stream_of(job.key), "started", "started/" + idempotency_key(job), json::dump(body)};
+}
+
+} // namespace
 
 metric_counter tool_calls(metrics_registry& in) {
   return in.counter("troupe_tool_calls_total", "Tool calls that ran.");
@@ -15,24 +34,114 @@ metric_counter tool_cpu_seconds(metrics_registry& in) {
   return in.counter("troupe_tool_cpu_seconds_total", "CPU time inside of tools.");
 }
 
+std::string idempotency_key(const tool_job& job) {
+  return job.key.text() + "/" + std::to_string(job.turn) + "/" + std::to_string(job.call);
+}
+
+bool has_effects(const run_context& ctx, std::string_view tool) {
+  const auto* it = find_tool(ctx, tool);
+  return it && !it->spec().idempotent;
+}
+
+error effect_unknown(const std::string& why) {
+  return {errc::uncertain,
+          "whether a tool call has had its effect is not known, and it is not called twice: " + why};
+}
+
+tool_call_actor::tool_call_actor(self_ptr self, context_ptr ctx, tool_job job)
+    : self_(self), ctx_(std::move(ctx)), job_(std::move(job)), effect_(has_effects(*ctx_, job_.what.tool)) {}
+
 behavior tool_call_actor::make_behavior() {
   change_ = fault_in_answer(*ctx_, "tool", "call", "tool/" + job_.key.text());
+  effect_ ? claim() : begin();
+  return {
+      [this](const run_tool&) { run(); },
+      resume_handler(),
+  };
+}
+
+void tool_call_actor::claim() {
+  ask_named(
+      self_, ctx_, names::store, store_patience, append_records{{started_record_of(job_)}},
+      [this](const std::vector<append_outcome>& outcomes) {
+        first_ = outcomes.at(0).fresh || planted("called_blindly");
+        first_ ? begin() : look_back();
+      },
+      [](const error& why) { give_up("committing that a call begins", why); });
+}
+
+void tool_call_actor::look_back() {
+  ask_named(
+      self_, ctx_, names::store, store_patience, read_stream{stream_of(job_.key)},
+      [this](const std::vector<record>& records) {
+        const auto key = tool_record_of(job_.key, job_.turn, job_.call, {}).key;
+        for (const auto& r : records) {
+          if (r.key != key) continue;
+          if (auto result = observation_of(r)) return answer({job_.turn, job_.call, *result, true, {}});
+        }
+        begin();
+      },
+      [](const error& why) { give_up("reading the rollout's records", why); });
+}
+
+void tool_call_actor::begin() {
   auto time = latency();
   if (change_ && change_->what == fault_kind::slow) time += change_->length;
   if (time > duration(0))
     send_later(self_, time, run_tool{});
   else
     self_->send(self_, run_tool{});
-  return {
-      [this](const run_tool&) {
-        tell(self_, job_.asker, tool_finished{job_.turn, job_.call, run()});
-        self_->quit();
-      },
-  };
 }
 
-observation tool_call_actor::run() const {
-  auto answer = call();
+void tool_call_actor::run() {
+  if (!effect_) return answer({job_.turn, job_.call, observe(call()), false, {}});
+  const auto key = idempotency_key(job_);
+  if (!ctx_->effects->begin(key)) // a life that is about to be dead is at it
+    return send_later(self_, std::chrono::milliseconds(20), run_tool{});
+  const std::shared_ptr<void> until_done(nullptr, [this, key](void*) { ctx_->effects->end(key); });
+  make_effect();
+}
+
+void tool_call_actor::make_effect() { // TOOL-3
+  const auto before = find_tool(*ctx_, job_.what.tool)->outcome(idempotency_key(job_));
+  if (before.what == tool_outcome::fate::done) {
+    probe<"tool: an effect of an earlier life is found">();
+    return commit(observe(before.result));
+  }
+  if (before.what == tool_outcome::fate::unknown && !first_) {
+    probe<"tool: nobody knows whether a call had its effect">();
+    return answer({job_.turn,
+                   job_.call,
+                   {},
+                   false,
+                   effect_unknown("the tool cannot tell (" + idempotency_key(job_) + ")")});
+  }
+  auto result = observe(call());
+  fault_point(*ctx_, "tool", "effect", "tool/" + job_.key.text());
+  if (buggify<"tool: it dies behind its effect">()) give_up("buggify", {errc::internal, "on purpose"});
+  commit(std::move(result));
+}
+
+void tool_call_actor::commit(observation result) {
+  auto record = tool_record_of(job_.key, job_.turn, job_.call, result);
+  ask_named(
+      self_, ctx_, names::store, store_patience, append_records{{std::move(record)}},
+      [this, result = std::move(result)](const std::vector<append_outcome>&) {
+        answer({job_.turn, job_.call, result, true, {}});
+      },
+      [this](const error& why) {
+        if (why.code != errc::conflict) give_up("committing a tool result", why);
+        self_->quit(); // the rollout did not wait so long: that it did not is the observation
+      });
+}
+
+void tool_call_actor::answer(tool_finished what) {
+  auto asker = effect_ ? ctx_->names->find(stream_of(job_.key)) : job_.asker;
+  tell(self_, asker, std::move(what));
+  self_->quit();
+}
+
+observation tool_call_actor::observe(expected<std::string> answer) const {
   // What a tool writes goes into records and prompts: it must be text.
   return {repaired_utf8(answer ? *answer : answer.error().message), !answer};
 }
@@ -41,19 +150,16 @@ expected<std::string> tool_call_actor::call() const {
   if (change_ && change_->what == fault_kind::fail)
     return fail(errc::unavailable, "the tool failed: injected");
   if (change_ && change_->what == fault_kind::garbage) return std::string("\xff\xfe\x00{]garbage\x80", 13);
-  for (const auto& candidate : ctx_->tools) {
-    if (candidate->spec().name != job_.what.tool) continue;
-    tool_context context;
-    context.idempotency_key =
-        job_.key.text() + "/" + std::to_string(job_.turn) + "/" + std::to_string(job_.call);
-    context.budget = from_seconds(ctx_->config.tools.timeout);
-    const auto before = thread_cpu();
-    auto answer = candidate->call(job_.what.arguments, context);
-    tool_calls(*ctx_->metrics).add();
-    tool_cpu_seconds(*ctx_->metrics).add(seconds(thread_cpu() - before));
-    return answer;
-  }
-  return fail(errc::not_found, "no tool is called " + job_.what.tool);
+  auto* it = find_tool(*ctx_, job_.what.tool);
+  if (!it) return fail(errc::not_found, "no tool is called " + job_.what.tool);
+  tool_context context;
+  context.idempotency_key = idempotency_key(job_);
+  context.budget = from_seconds(ctx_->config.tools.timeout);
+  const auto before = thread_cpu();
+  auto answer = it->call(job_.what.arguments, context);
+  tool_calls(*ctx_->metrics).add();
+  tool_cpu_seconds(*ctx_->metrics).add(seconds(thread_cpu() - before));
+  return answer;
 }
 
 duration tool_call_actor::latency() const {

@@ -9,6 +9,7 @@ std::string_view to_string(errc code) {
   case errc::conflict: return "conflict";
   case errc::in_use: return "in_use";
   case errc::timeout: return "timeout";
+  case errc::uncertain: return "uncertain";
   case errc::unavailable: return "unavailable";
   case errc::cancelled: return "cancelled";
   case errc::exhausted: return "exhausted";
@@ -19,6 +20,12 @@ std::string_view to_string(errc code) {
   case errc::internal: return "internal";
   }
   return "internal";
+}
+
+errc parse_errc(std::string_view name) {
+  for (int code = 0; code < static_cast<int>(errc::internal); ++code)
+    if (to_string(static_cast<errc>(code)) == name) return static_cast<errc>(code);
+  return errc::internal;
 }
 
 std::string to_string(const error& what) { return std::string(to_string(what.code)) + ": " + what.message; }

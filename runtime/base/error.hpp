@@ -15,6 +15,7 @@ enum class errc : std::uint8_t {
   conflict,    ///< It contradicts what is already committed.
   in_use,      ///< Another owner holds it (a locked run directory, a taken port).
   timeout,     ///< The deadline passed. The effect is unknown.
+  uncertain,   ///< It may have happened, and nobody can tell: not to be tried again.
   unavailable, ///< The actor or peer that should answer is gone; it may come back.
   cancelled,   ///< The caller, or a shutdown, withdrew the request.
   exhausted,   ///< A declared limit was reached (turns, tokens, bytes, slots).
@@ -27,6 +28,8 @@ enum class errc : std::uint8_t {
 
 /// The name of a code, as it appears in logs, metrics and problem documents.
 std::string_view to_string(errc code);
+/// The inverse, for records; internal if there is no such name.
+errc parse_errc(std::string_view name);
 
 /// A failure as a value: a code to react to and one sentence for a person.
 struct error {
