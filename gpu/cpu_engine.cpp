@@ -2,6 +2,8 @@
 #include "gpu/cpu_engine_core.hpp"
 
 #include <algorithm>
+#include <fstream>
+#include <limits>
 #include <stdexcept>
 
 namespace troupe {
@@ -10,15 +12,39 @@ namespace {
 
 std::uint64_t blocks_for(std::size_t tokens) { return (tokens + lanes - 1) / lanes; }
 
+/// In bytes, by /proc/meminfo; where there is none, all there can be.
+std::int64_t free_memory() {
+  std::ifstream file("/proc/meminfo");
+  for (std::string key, unit; file >> key;) {
+    std::int64_t value = 0;
+    file >> value >> unit;
+    if (key == "MemAvailable:") return value * 1024;
+  }
+  return std::numeric_limits<std::int64_t>::max();
+}
+
+std::string mebibytes(std::int64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
 } // namespace
 
-cpu_engine::cpu_engine(const model_config& config, const engine_limits& limits, const cpu_kernels& kernels)
+std::int64_t kv_bytes(const model_config& config, std::int64_t tokens) {
+  const auto block = static_cast<std::int64_t>(kv_layout(config).block_floats * sizeof(float));
+  return std::min(tokens / lanes, std::numeric_limits<std::int64_t>::max() / block) * block;
+}
+
+std::int64_t kv_tokens_that_fit(const model_config& config, double share) {
+  return static_cast<std::int64_t>(share * static_cast<double>(free_memory())) / kv_bytes(config, lanes) *
+         lanes;
+}
+
+cpu_engine::cpu_engine(const model_config& config, const engine_limits& limits, const kernel_set& kernels)
     : config_(config),
       limits_(limits),
       kernels_(kernels),
       rope_(config),
       pool_(kv_layout(config), std::max<std::int64_t>(1, limits.max_kv_tokens / lanes)),
       workers_(limits.threads),
+      meeting_(limits.threads),
       parts_(static_cast<std::size_t>(limits.threads)),
       waiting_(limits.most_overtaken) {}
 
@@ -45,11 +71,12 @@ void cpu_engine::set_weights(weights_ptr weights, std::uint64_t version, kv_poli
   if (policy != kv_policy::keep) {
     while (!idle_.empty()) erase(*kept_.at(idle_.begin()->second));
     for (auto& request : running_) {
-      request->sequence->kv.truncate(0);
+      cut(*request->sequence, 0);
       if (request->out.tokens.empty()) request->out.cached_tokens = 0;
     }
   } else {
-    for (auto& [id, sequence] : kept_) sequence->kv.mark_stale();
+    prefixes_.clear();
+    for (auto& [id, sequence] : kept_) sequence->kv.mark_stale(), sequence->chain.cut(0);
   }
 }
 
@@ -111,6 +138,7 @@ expected<void> cpu_engine::submit(generate_request request) {
   auto made = std::make_unique<running_request>();
   made->request = std::move(request);
   made->number = ++submitted_;
+  made->rank = std::max(made->request.priority, running_request::protected_rank + 1);
   waiting_.push(std::move(made));
   return {};
 }
@@ -148,6 +176,7 @@ engine_stats cpu_engine::stats() const {
 }
 
 void cpu_engine::erase(kept_sequence& sequence) {
+  for (auto link : sequence.chain.links()) prefixes_.remove(link, &sequence);
   idle_.erase({sequence.last_used, sequence.id});
   if (const auto group = groups_.find(sequence.group); group != groups_.end()) {
     std::erase(group->second, &sequence);
@@ -192,53 +221,107 @@ void cpu_engine::see(running_request& request, token t) const {
   request.distinct.push_back(t);
 }
 
-/// Moves waiting requests into the batch, in order, while there is a place and, at worst, KV for all of them
-/// to the end.
+/// Blocks that running requests do not hold can all be had: they are free, or of idle sequences. One more for each that runs is left, so
+/// that what starts is not preempted at once.
+bool cpu_engine::has_room_for(const running_request& request) const {
+  if (running_.empty()) return true; // submit has seen to that
+  double held = 0;                   // a block that several share counts once
+  for (auto& other : running_) held += other->sequence->kv.blocks_held();
+  const auto tokens = std::max(request.tokens.size(), request.request.context.size()) + 1;
+  const auto need = blocks_for(tokens) + running_.size();
+  return held + static_cast<double>(need) <= static_cast<double>(pool_.limit());
+}
+
+/// Moves waiting requests into the batch, in order. One of a better rank takes the place of the last that runs.
 void cpu_engine::admit() {
-  while (!waiting_.empty() && static_cast<int>(running_.size()) < limits_.max_sequences) {
-    const auto need = static_cast<std::int64_t>(blocks_for(longest(waiting_.next().request)));
-    if (reserved_blocks_ + need > pool_.limit()) return;
-    reserved_blocks_ += need;
-    auto made = waiting_.pop();
-    made->sequence = &sequence_for(made->request);
-    made->sequence->generating = true;
-    made->tokens = made->request.context;
-    for (token t : made->tokens) see(*made, t);
-    made->out.sequence = made->request.sequence;
-    made->reserved_blocks = need;
-    auto& kv = made->sequence->kv;
-    if (made->request.prompt_logprobs >= 0) {
-      kv.truncate(0); // logits of all positions are wanted
-      made->out.prompt_logprobs.assign(made->tokens.size(), 0.0f);
-      made->out.prompt_top.resize(made->tokens.size());
+  while (!waiting_.empty()) {
+    auto& next = waiting_.next();
+    if (static_cast<int>(running_.size()) < limits_.max_sequences && has_room_for(next)) {
+      start(waiting_.pop());
+    } else if (!running_.empty() && next.rank < running_.back()->rank) {
+      preempt_last();
+    } else {
+      return;
     }
-    // the last token is computed in any case: its logits are what the turn begins with
-    const int reused = std::min(kv.common_prefix(made->tokens), static_cast<int>(made->tokens.size()) - 1);
-    kv.truncate(reused);
-    made->out.cached_tokens = reused;
-    stats_.reused_tokens += static_cast<std::uint64_t>(reused);
-    running_.push_back(std::move(made));
   }
 }
 
-void cpu_engine::retire(running_request& request) {
-  auto& sequence = *request.sequence;
-  busy_.erase(sequence.id);
-  reserved_blocks_ -= request.reserved_blocks;
+void cpu_engine::start(std::unique_ptr<running_request> request) {
+  auto& r = *request;
+  r.sequence = &sequence_for(r.request);
+  r.sequence->generating = true;
+  if (r.tokens.empty()) { // the first time
+    r.tokens = r.request.context;
+    for (token t : r.tokens) see(r, t);
+    r.out.sequence = r.request.sequence;
+    if (r.request.prompt_logprobs >= 0) {
+      cut(*r.sequence, 0); // logits of all positions are wanted
+      r.out.prompt_logprobs.assign(r.tokens.size(), 0.0f);
+      r.out.prompt_top.resize(r.tokens.size());
+    }
+  }
+  r.chain.follow(r.tokens, r.tokens.size());
+  // the last token is computed in any case: its logits are what the turn begins with
+  const int reused = std::min(r.sequence->kv.common_prefix(r.tokens), static_cast<int>(r.tokens.size()) - 1);
+  cut(*r.sequence, reused);
+  if (r.out.tokens.empty()) r.out.cached_tokens = reused;
+  stats_.reused_tokens += static_cast<std::uint64_t>(reused);
+  const auto after =
+      std::find_if(running_.begin(), running_.end(), [&](auto& other) { return r.before(*other); });
+  running_.insert(after, std::move(request));
+}
+
+/// The last in order goes back to those that wait. Its KV stays as an idle sequence's, until it is needed.
+void cpu_engine::preempt_last() {
+  auto request = std::move(running_.back());
+  running_.pop_back();
+  release(*request->sequence);
+  request->sequence = nullptr;
+  request->rows = 0;
+  request->drawn.reset();
+  ++stats_.preemptions;
+  if (++request->preempted >= limits_.most_preempted) request->rank = running_request::protected_rank;
+  waiting_.push(std::move(request));
+}
+
+/// Idle from now on.
+void cpu_engine::release(kept_sequence& sequence) {
   sequence.generating = false;
   sequence.last_used = ++uses_;
   idle_.emplace(sequence.last_used, sequence.id);
   if (sequence.forget_after) erase(sequence);
 }
 
+void cpu_engine::retire(running_request& request) {
+  busy_.erase(request.request.sequence);
+  release(*request.sequence);
+}
+
+/// Drops keys and values from a position on, and what others could find of them.
+void cpu_engine::cut(kept_sequence& sequence, int positions) {
+  const auto& links = sequence.chain.links();
+  for (auto i = static_cast<std::size_t>(positions) / lanes; i < links.size(); ++i)
+    prefixes_.remove(links[i], &sequence);
+  sequence.chain.cut(static_cast<std::size_t>(positions) / lanes);
+  sequence.kv.truncate(positions);
+}
+
+/// Lets others find what is computed by now.
+void cpu_engine::show_prefixes(kept_sequence& sequence) {
+  if (sequence.kv.stale() > 0) return;
+  const auto known = sequence.chain.links().size();
+  sequence.chain.follow(sequence.kv.tokens(), sequence.kv.tokens().size());
+  for (auto i = known; i < sequence.chain.links().size(); ++i)
+    prefixes_.add(sequence.chain.links()[i], &sequence);
+}
+
 expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& config,
                                                        const engine_limits& limits, instruction_set kernels) {
   if (auto fine = troupe::check(config); !fine) return fail(fine.error());
-  const std::pair<const char*, std::int64_t> counts[] = {{"max_sequences", limits.max_sequences},
-                                                         {"max_kv_tokens", limits.max_kv_tokens},
-                                                         {"prefill_chunk", limits.prefill_chunk},
-                                                         {"threads", limits.threads},
-                                                         {"most_overtaken", limits.most_overtaken}};
+  const std::pair<const char*, std::int64_t> counts[] = {
+      {"max_sequences", limits.max_sequences},   {"max_kv_tokens", limits.max_kv_tokens},
+      {"prefill_chunk", limits.prefill_chunk},   {"threads", limits.threads},
+      {"most_overtaken", limits.most_overtaken}, {"most_preempted", limits.most_preempted}};
   for (auto [name, count] : counts)
     if (count < 1)
       return fail(errc::invalid,
@@ -247,7 +330,14 @@ expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& confi
     return fail(errc::invalid,
                 "engine: threads is " + std::to_string(limits.threads) + ", expected at most 256");
   if (!has(kernels)) return fail(errc::invalid, "engine: this processor lacks the instruction set asked for");
-  return std::make_unique<cpu_engine>(config, limits, kernels_for(kernels));
+  const auto need = kv_bytes(config, limits.max_kv_tokens), free = free_memory();
+  if (need > free)
+    return fail(errc::exhausted, "engine: a KV cache of " + std::to_string(limits.max_kv_tokens) +
+                                     " tokens takes up to " + mebibytes(need) + ", this machine has " +
+                                     mebibytes(free) + " free; max_kv_tokens can be " +
+                                     std::to_string(kv_tokens_that_fit(config, 0.9)));
+  return std::make_unique<cpu_engine>(
+      config, limits, kernel_set{&kernels_for(kernels), &quantised_kernels_for(kernels), limits.mode});
 }
 
 expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& config,

@@ -2,11 +2,12 @@
 
 #include "gpu/cpu_engine.hpp"
 #include "gpu/cpu_model.hpp"
+#include "gpu/prefix_index.hpp"
 #include "gpu/request_queue.hpp"
 #include "gpu/sampler.hpp"
 #include "gpu/worker_pool.hpp"
 
-#include <map>
+#include <limits>
 #include <optional>
 #include <set>
 #include <unordered_map>
@@ -17,6 +18,7 @@ namespace troupe {
 struct kept_sequence {
   std::uint64_t id, group;
   kv_sequence kv;
+  prefix_chain chain; ///< of what kv holds, as far as others may find it
   std::uint64_t last_used = 0;
   bool generating = false, forget_after = false;
 
@@ -26,13 +28,20 @@ struct kept_sequence {
 /// A request, from its submission to its end.
 struct running_request {
   generate_request request;
+  static constexpr int protected_rank = std::numeric_limits<int>::min();
   std::uint64_t number = 0; ///< in order of submission
+  int rank = 0;             ///< its priority; a protected request's is before all others (ENG-5)
+  int preempted = 0;        ///< how often
   generated out;
+
+  bool before(const running_request& other) const {
+    return std::pair(rank, number) < std::pair(other.rank, other.number);
+  }
 
   // -- while it has its place in the batch
   kept_sequence* sequence = nullptr;
-  std::vector<token> tokens; ///< context, then what was generated
-  std::int64_t reserved_blocks = 0;
+  std::vector<token> tokens;   ///< context, then what was generated
+  prefix_chain chain;          ///< of its tokens when it came into the batch
   std::vector<token> distinct; ///< of its tokens, each once; where they are penalised
   std::vector<bool> seen;      ///< by token: is it among them?
   int told = 0;                ///< context tokens whose logprobs are known, where they are asked for
@@ -45,13 +54,12 @@ struct running_request {
   int missing() const { return static_cast<int>(tokens.size()) - sequence->kv.size(); }
 };
 
-/// The scheduler of the CPU engine. Requests wait in order for a place in the batch and for a reservation of
-/// KV blocks up to their longest possible end, so that nothing that runs is ever preempted; what is reserved
-/// but not yet used serves as cache for idle sequences, the least recently used of which are evicted when
-/// their blocks are needed.
+/// The scheduler of the CPU engine. Requests wait in order for a place in the batch and for the KV blocks of their tokens so far. Idle
+/// sequences, the least recently used first, are evicted when their blocks are needed; when that is not enough, the running request that
+/// is last in order is preempted (ENG-5). The first in order is never preempted, and submit refuses what does not fit alone, so it ends.
 class cpu_engine final : public engine_core {
 public:
-  cpu_engine(const model_config& config, const engine_limits& limits, const cpu_kernels& kernels);
+  cpu_engine(const model_config& config, const engine_limits& limits, const kernel_set& kernels);
 
   void set_weights(weights_ptr weights, std::uint64_t version, kv_policy policy) override;
   expected<void> submit(generate_request request) override;
@@ -73,6 +81,12 @@ private:
   expected<void> check(const generate_request& request) const;
   std::size_t longest(const generate_request& request) const;
   void admit();
+  bool has_room_for(const running_request& request) const;
+  void start(std::unique_ptr<running_request> request);
+  void preempt_last();
+  void release(kept_sequence& sequence);
+  void cut(kept_sequence& sequence, int positions);
+  void show_prefixes(kept_sequence& sequence);
   kept_sequence& sequence_for(const generate_request& request);
   void retire(running_request& request);
   void see(running_request& request, token t) const;
@@ -81,18 +95,24 @@ private:
 
   // -- a step (cpu_engine_step.cpp)
   void plan_rows();
-  bool waits_for_group(running_request& request, std::size_t place);
+  bool waits_for_kin(running_request& request, std::size_t place);
+  void reserve_rows(running_request& request, std::size_t place);
   void compute();
-  void compute_part(part& work) const;
+  void compute_alone();
+  void compute_together();
+  bool works_together(int sequences) const;
+  void list_rows(running_request& request, part& work) const;
+  cpu_model::consumer consumer_of(const part& rows, sampler_space& space) const;
   void take_logits(running_request& request, int position, float* logits, sampler_space& space) const;
   std::optional<finish_reason> take_draw(running_request& request);
 
   model_config config_;
   engine_limits limits_;
-  const cpu_kernels& kernels_;
+  kernel_set kernels_;
   rope_table rope_;
   kv_pool pool_;
   worker_pool workers_;
+  barrier meeting_;
   std::vector<part> parts_;
   std::unique_ptr<const cpu_model> model_;
   std::uint64_t version_ = 0;
@@ -101,10 +121,10 @@ private:
   std::set<std::pair<std::uint64_t, std::uint64_t>> idle_; ///< (last use, id): the first goes first
   std::unordered_map<std::uint64_t, std::vector<kept_sequence*>> groups_;
   request_queue waiting_;
-  std::vector<std::unique_ptr<running_request>> running_; ///< in order of admission
+  prefix_index<kept_sequence> prefixes_;
+  std::vector<std::unique_ptr<running_request>> running_; ///< in order of rank and number
   std::set<std::uint64_t> busy_;                          ///< waiting or running
-  std::int64_t reserved_blocks_ = 0;
-  std::vector<generated> aborted_; ///< come out of the next step
+  std::vector<generated> aborted_;                        ///< come out of the next step
   std::uint64_t uses_ = 0, submitted_ = 0;
   engine_stats stats_;
 };

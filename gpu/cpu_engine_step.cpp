@@ -42,25 +42,33 @@ bool cpu_engine::step(std::vector<generated>& finished, std::vector<token_news>*
   return true;
 }
 
-/// Lets a request of a group take over the longest beginning of its context that a member has computed with
-/// the current weights. True: a member that was admitted earlier is about to compute more of it; waiting is
-/// cheaper than doing it twice.
-bool cpu_engine::waits_for_group(running_request& request, std::size_t place) {
+/// Lets a request take over the longest beginning of its context that another sequence has computed with the current weights: a member of
+/// its group, or whoever has the same first blocks. True: a request before it, of its group or with the same first tokens, is about
+/// to compute more of it; waiting is cheaper than doing it twice.
+bool cpu_engine::waits_for_kin(running_request& request, std::size_t place) {
   auto& kv = request.sequence->kv;
-  if (request.request.group == 0 || kv.stale() > 0 || request.told < telling(request)) return false;
+  if (kv.stale() > 0 || request.told < telling(request)) return false;
+  const auto group = request.request.group;
   const int most = static_cast<int>(request.tokens.size()) - 1, have = kv.size();
   kept_sequence* lender = nullptr;
   int reach = have;
-  for (auto* member : groups_.at(request.request.group)) {
-    if (member == request.sequence || member->kv.stale() > 0) continue;
+  const auto consider = [&](kept_sequence* member) {
+    if (!member || member == request.sequence || member->kv.stale() > 0) return;
     const int n = std::min(member->kv.common_prefix(request.tokens), most);
     if (n > reach) lender = member, reach = n;
-  }
+  };
+  if (const auto found = groups_.find(group); group != 0 && found != groups_.end())
+    for (auto* member : found->second) consider(member);
+  consider(prefixes_.longest(request.chain.links(), static_cast<std::size_t>(reach) / lanes));
+
+  constexpr std::size_t same = 4; // blocks: 64 tokens
+  const auto& links = request.chain.links();
   for (std::size_t i = 0; i < place; ++i) {
     const auto& other = *running_[i];
-    if (other.request.group != request.request.group || other.missing() <= 1 ||
-        other.sequence->kv.stale() > 0)
-      continue;
+    const auto& theirs = other.chain.links();
+    const bool kin = (group != 0 && other.request.group == group) ||
+                     (links.size() >= same && theirs.size() >= same && links[same - 1] == theirs[same - 1]);
+    if (!kin || other.missing() <= 1 || other.sequence->kv.stale() > 0) continue;
     const auto n = static_cast<std::ptrdiff_t>(std::min(other.tokens.size(), request.tokens.size())) - 1;
     const auto end = std::mismatch(other.tokens.begin(), other.tokens.begin() + n, request.tokens.begin());
     if (end.first - other.tokens.begin() > reach) return true;
@@ -73,9 +81,23 @@ bool cpu_engine::waits_for_group(running_request& request, std::size_t place) {
   const bool taken = make_room(1) && kv.adopt(lender->kv, reach);
   if (!lender->generating) idle_.emplace(lender->last_used, lender->id);
   if (!taken) return false;
+  show_prefixes(*request.sequence);
   stats_.reused_tokens += static_cast<std::uint64_t>(reach - have);
   if (request.out.tokens.empty()) request.out.cached_tokens += reach - have;
   return false;
+}
+
+/// Makes the next rows of a request writable, at the cost of those after it. If it is the last itself, it is preempted.
+void cpu_engine::reserve_rows(running_request& request, std::size_t place) {
+  auto& kv = request.sequence->kv;
+  const int end = kv.size() + request.rows;
+  const auto fits = [&] { return make_room(kv.blocks_missing(end)) && kv.reserve(end); };
+  while (!fits() && !fits()) { // evictions may have ended a sharing
+    if (running_.size() == 1) throw std::logic_error("a request that fits alone does not");
+    const bool own = place + 1 == running_.size();
+    preempt_last();
+    if (own) return;
+  }
 }
 
 /// Decides how many positions of each running sequence this step computes: one while it decodes, a chunk
@@ -86,60 +108,89 @@ void cpu_engine::plan_rows() {
     auto& request = *running_[place];
     request.rows = 0;
     request.drawn.reset();
-    if (request.missing() > 1 && waits_for_group(request, place)) continue;
+    if (request.missing() > 1 && waits_for_kin(request, place)) continue;
     const int missing = request.missing();
     request.rows = missing == 1 ? 1 : std::min(missing, budget);
     if (missing > 1) budget -= request.rows;
-    if (request.rows == 0) continue;
-    auto& kv = request.sequence->kv;
-    const int end = kv.size() + request.rows;
-    // reservations add up to the pool at most, so that evicting what is idle always makes enough room
-    if (!make_room(kv.blocks_missing(end)) || !kv.reserve(end))
-      throw std::logic_error("a reservation of KV blocks does not hold");
+    if (request.rows > 0) reserve_rows(request, place);
   }
 }
 
-/// Shares the rows out by sequence: threads never wait for each other inside a step, and no sum crosses
-/// sequences.
+/// A model that fits the cache of a core is done before threads have met as often as a crew must.
+bool cpu_engine::works_together(int sequences) const {
+  if (workers_.size() == 1 || limits_.split == work_split::sequences) return false;
+  if (limits_.split == work_split::outputs || sequences < workers_.size()) return true;
+  constexpr std::int64_t large = 4 << 20; // weights of all layers
+  return std::int64_t{config_.num_hidden_layers} * config_.hidden_size * config_.intermediate_size * 3 >
+         large;
+}
+
 void cpu_engine::compute() {
-  int total = 0;
-  for (auto& request : running_) total += request->rows;
-  const int share = (total + workers_.size() - 1) / workers_.size();
-  std::size_t parts = 0;
-  for (auto& request : running_) {
-    if (request->rows == 0) continue;
-    if (parts == 0 || (static_cast<int>(parts_[parts - 1].rows.size()) >= share && parts < parts_.size())) {
-      parts_[parts].rows.clear();
-      parts_[parts++].requests.clear();
-    }
-    auto& work = parts_[parts - 1];
-    auto& kv = request->sequence->kv;
-    const auto last = static_cast<int>(request->tokens.size()) - 1;
-    for (int i = 0; i < request->rows; ++i) {
-      const int position = kv.size() + i;
-      const auto at = static_cast<std::size_t>(position);
-      const bool wanted = position == last || (position >= request->told && position < telling(*request));
-      work.rows.push_back(
-          {&kv, position, request->tokens[at], position > 0 ? request->tokens[at - 1] : -1, wanted});
-      work.requests.push_back(request.get());
-    }
-  }
-  workers_.run(static_cast<int>(parts), [this](int i) { compute_part(parts_[static_cast<std::size_t>(i)]); });
+  for (auto& work : parts_) work.rows.clear(), work.requests.clear();
+  const auto sequences = std::count_if(running_.begin(), running_.end(), [](auto& r) { return r->rows > 0; });
+  if (works_together(static_cast<int>(sequences)))
+    compute_together();
+  else
+    compute_alone();
   for (auto& request : running_) {
     auto& kv = request->sequence->kv;
     for (int i = 0; i < request->rows; ++i) {
       if (kv.size() < static_cast<int>(request->request.context.size())) ++stats_.prefilled_tokens;
       kv.append(request->tokens[static_cast<std::size_t>(kv.size())]);
     }
+    if (request->rows > 0) show_prefixes(*request->sequence);
   }
 }
 
-void cpu_engine::compute_part(part& work) const {
-  model_->forward(work.rows.data(), static_cast<int>(work.rows.size()), rope_, work.space,
-                  [&](int row, float* logits) {
-                    const auto at = static_cast<std::size_t>(row);
-                    take_logits(*work.requests[at], work.rows[at].position, logits, work.sampling);
-                  });
+/// Shares the rows out by sequence: threads never wait for each other inside a step, and no sum crosses
+/// sequences.
+void cpu_engine::compute_alone() {
+  int total = 0;
+  for (auto& request : running_) total += request->rows;
+  const int share = (total + workers_.size() - 1) / workers_.size();
+  std::size_t parts = 0;
+  for (auto& request : running_) {
+    if (request->rows == 0) continue;
+    if (parts == 0 || (static_cast<int>(parts_[parts - 1].rows.size()) >= share && parts < parts_.size()))
+      ++parts;
+    list_rows(*request, parts_[parts - 1]);
+  }
+  workers_.run(static_cast<int>(parts), [this](int i) {
+    auto& work = parts_[static_cast<std::size_t>(i)];
+    model_->forward(work.rows.data(), static_cast<int>(work.rows.size()), rope_, work.space, work.space,
+                    consumer_of(work, work.sampling));
+  });
+}
+
+/// All threads compute all rows, each its share of every matrix's outputs.
+void cpu_engine::compute_together() {
+  auto& first = parts_.front();
+  for (auto& request : running_) list_rows(*request, first);
+  workers_.run(workers_.size(), [this, &first](int i) {
+    auto& own = parts_[static_cast<std::size_t>(i)];
+    model_->forward(first.rows.data(), static_cast<int>(first.rows.size()), rope_, first.space, own.space,
+                    consumer_of(first, own.sampling), {i, workers_.size(), &meeting_});
+  });
+}
+
+void cpu_engine::list_rows(running_request& request, part& work) const {
+  auto& kv = request.sequence->kv;
+  const auto last = static_cast<int>(request.tokens.size()) - 1;
+  for (int i = 0; i < request.rows; ++i) {
+    const int position = kv.size() + i;
+    const auto at = static_cast<std::size_t>(position);
+    const bool wanted = position == last || (position >= request.told && position < telling(request));
+    work.rows.push_back(
+        {&kv, position, request.tokens[at], position > 0 ? request.tokens[at - 1] : -1, wanted});
+    work.requests.push_back(&request);
+  }
+}
+
+cpu_model::consumer cpu_engine::consumer_of(const part& rows, sampler_space& space) const {
+  return [this, &rows, &space](int row, float* logits) {
+    const auto at = static_cast<std::size_t>(row);
+    take_logits(*rows.requests[at], rows.rows[at].position, logits, space);
+  };
 }
 
 /// What is made of the logits of one position: the logprob of the context token that follows, or a new token.
@@ -150,8 +201,8 @@ void cpu_engine::take_logits(running_request& request, int position, float* logi
     const auto next = static_cast<std::size_t>(position) + 1;
     if (position >= request.told) {
       request.out.prompt_logprobs[next] =
-          logprob_of(asked.context[next], logits, config_.vocab_size, kernels_, space, asked.prompt_logprobs,
-                     &request.out.prompt_top[next]);
+          logprob_of(asked.context[next], logits, config_.vocab_size, *kernels_.floats, space,
+                     asked.prompt_logprobs, &request.out.prompt_top[next]);
       request.told = position + 1;
     }
     return;
@@ -159,7 +210,7 @@ void cpu_engine::take_logits(running_request& request, int position, float* logi
   if (asked.sampling.repetition_penalty != 1.0)
     penalise(logits, request.distinct, asked.sampling.repetition_penalty);
   const double uniform = uniform_at(asked.seed, asked.sequence, request.tokens.size());
-  request.drawn = sample(logits, config_.vocab_size, asked.sampling, uniform, kernels_, space,
+  request.drawn = sample(logits, config_.vocab_size, asked.sampling, uniform, *kernels_.floats, space,
                          asked.top_logprobs, asked.top_logprobs < 0 ? nullptr : &request.likeliest);
 }
 

@@ -43,6 +43,9 @@ struct cpu_kernels {
   /// y[r][o] (+)= sum_k x[r][k] w[o][k] for r < rows, o < w.out. Strides in floats.
   void (*multiply)(const float* x, std::ptrdiff_t x_stride, int rows, const packed_matrix& w, float* y,
                    std::ptrdiff_t y_stride, bool add);
+  /// The same for `count` panels [in][16], one after the other.
+  void (*multiply_panels)(const float* x, std::ptrdiff_t x_stride, int rows, const float* panels, int in,
+                          int count, float* y, std::ptrdiff_t y_stride, bool add);
   /// y = x / sqrt(mean(x^2) + eps) * weight, over n values; all three padded with zeros.
   void (*rms_norm)(const float* x, const float* weight, float* y, int n, float eps);
   /// Turns (head[i], head[i + half]) by the angle whose cosine and sine are given (rotate-half).

@@ -65,15 +65,18 @@ inline void multiply_rows(const float* x, std::ptrdiff_t x_stride, int rows, con
   }
 }
 
+void multiply_panels(const float* x, std::ptrdiff_t x_stride, int rows, const float* panels, int in, int count, float* y,
+                     std::ptrdiff_t y_stride, bool add) {
+  const std::ptrdiff_t panel = static_cast<std::ptrdiff_t>(in) * lanes;
+  for (; count >= tile_panels; count -= tile_panels, panels += tile_panels * panel, y += tile_panels * lanes)
+    multiply_rows<tile_panels>(x, x_stride, rows, panels, in, y, y_stride, add);
+  for (; count > 0; --count, panels += panel, y += lanes)
+    multiply_rows<1>(x, x_stride, rows, panels, in, y, y_stride, add);
+}
+
 void multiply(const float* x, std::ptrdiff_t x_stride, int rows, const packed_matrix& w, float* y,
               std::ptrdiff_t y_stride, bool add) {
-  const float* panels = w.data.data();
-  const std::ptrdiff_t panel = static_cast<std::ptrdiff_t>(w.in) * lanes;
-  int left = w.out / lanes;
-  for (; left >= tile_panels; left -= tile_panels, panels += tile_panels * panel, y += tile_panels * lanes)
-    multiply_rows<tile_panels>(x, x_stride, rows, panels, w.in, y, y_stride, add);
-  for (; left > 0; --left, panels += panel, y += lanes)
-    multiply_rows<1>(x, x_stride, rows, panels, w.in, y, y_stride, add);
+  multiply_panels(x, x_stride, rows, w.data.data(), w.in, w.out / lanes, y, y_stride, add);
 }
 
 void rms_norm(const float* x, const float* weight, float* y, int n, float eps) {

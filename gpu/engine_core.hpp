@@ -80,6 +80,15 @@ struct generated {
 /// weights alone). `abort` ends all requests: they come out of the next step as they are.
 enum class kv_policy : std::uint8_t { keep, recompute, abort };
 
+/// exact: float32 arithmetic on the weights' float32 values, the bits that training compares with; weights that a file has quantised stay so in
+/// memory (Q4_0, Q4_1, Q5_0, Q5_1, Q8_0). fast, for serving: weights in 4 or 8 bits (float ones are rounded to 8), inputs of matrix products
+/// rounded to 8 bits, sums of products exact. Both are batch-invariant (ENG-1).
+enum class arithmetic : std::uint8_t { exact, fast };
+
+/// How threads share a step: each has sequences of its own and never waits for another, or all work on every matrix and meet several times
+/// in a layer. automatic: by outputs when there are fewer sequences than threads or the model is large.
+enum class work_split : std::uint8_t { automatic, sequences, outputs };
+
 struct engine_limits {
   int max_sequences = 64; ///< that decode in one step; more requests wait in order
   std::int64_t max_kv_tokens =
@@ -87,10 +96,14 @@ struct engine_limits {
   int prefill_chunk = 256; ///< prompt tokens computed per step, so that no prompt stalls the others
   int threads = 1;
   int most_overtaken = 256; ///< ENG-4
+  int most_preempted = 3;   ///< ENG-5
+  arithmetic mode = arithmetic::exact;
+  work_split split = work_split::automatic;
 };
 
 struct engine_stats {
-  std::uint64_t steps = 0, decoded_tokens = 0, prefilled_tokens = 0, reused_tokens = 0, evicted_tokens = 0;
+  std::uint64_t steps = 0, decoded_tokens = 0, prefilled_tokens = 0, reused_tokens = 0, evicted_tokens = 0,
+                preemptions = 0;
   int active = 0, waiting = 0;
   std::int64_t kv_tokens = 0;
 };
@@ -103,6 +116,9 @@ struct engine_stats {
 ///   ENG-3  Every submitted request comes out of `step` exactly once, unless cancelled.
 ///   ENG-4  Requests start by priority; of those that wait, the one submitted first is overtaken by at most
 ///   `most_overtaken` later ones.
+///   ENG-5  When KV memory or places run out, what came last or has a lower priority is preempted: it waits, keeps its tokens, and what was
+///   lost of its KV is computed again. A request is preempted at most `most_preempted` times; from then on, or once it was overtaken as
+///   often as ENG-4 allows, only such requests submitted before it go first, so that every request ends.
 /// Not thread-safe: one owner.
 class engine_core {
 public:
@@ -122,8 +138,14 @@ public:
   virtual engine_stats stats() const = 0;
 };
 
-/// The CPU engine: our own float32 kernels (AVX-512, AVX2 + FMA, portable), no LibTorch. Errors: invalid
-/// config or weights.
+/// What the KV cache takes at its largest, in bytes; it grows with use.
+std::int64_t kv_bytes(const model_config& config, std::int64_t tokens);
+/// The most max_kv_tokens of which the KV cache takes `share` of the memory that this machine has free.
+std::int64_t kv_tokens_that_fit(const model_config& config, double share = 0.5);
+
+/// The CPU engine: our own kernels (AVX-512, AVX2 + FMA, portable), no LibTorch. Errors: invalid config or limits; exhausted, naming the
+/// estimate, if the KV cache could outgrow the memory that is free. set_weights throws std::invalid_argument for weights of another
+/// config and for values that are no numbers.
 expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& config,
                                                        const engine_limits& limits);
 

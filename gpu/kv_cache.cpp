@@ -51,6 +51,12 @@ int kv_sequence::blocks_missing(int positions) const {
   return std::max(whole, 0) + (shared_end && positions > size() ? 1 : 0);
 }
 
+double kv_sequence::blocks_held() const {
+  double out = 0;
+  for (auto* block : blocks_) out += 1.0 / block->owners;
+  return out;
+}
+
 void kv_sequence::truncate(int positions) {
   if (positions >= size() && positions > 0) return;
   const auto keep = static_cast<std::size_t>((positions + lanes - 1) / lanes);

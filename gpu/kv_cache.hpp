@@ -69,6 +69,9 @@ public:
   /// Blocks that `reserve(positions)` would have to take, shared last blocks included.
   int blocks_missing(int positions) const;
 
+  /// Its blocks; of one that n sequences share, the nth part.
+  double blocks_held() const;
+
   /// Drops everything from this position on.
   void truncate(int positions);
   /// Takes over the first positions of another sequence: whole blocks are shared, the rest is copied. Only

@@ -8,7 +8,7 @@ request_queue::request_queue(int most_overtaken) : most_overtaken_(most_overtake
 request_queue::~request_queue() = default;
 
 void request_queue::push(std::unique_ptr<running_request> request) {
-  const turn at{request->request.priority, request->number};
+  const turn at{request->rank, request->number};
   if (by_age_.empty() || request->number < by_age_.begin()->first) overtaken_ = 0;
   by_age_.emplace(request->number, at);
   by_sequence_.emplace(request->request.sequence, at);
@@ -22,9 +22,12 @@ std::map<request_queue::turn, std::unique_ptr<running_request>>::iterator reques
 running_request& request_queue::next() { return *front()->second; }
 
 std::unique_ptr<running_request> request_queue::pop() {
-  const auto sequence = next().request.sequence;
-  if (next().number != by_age_.begin()->first) ++overtaken_;
-  return take(sequence);
+  const auto at = front();
+  const bool oldest = at->second->number == by_age_.begin()->first, late = overtaken_ >= most_overtaken_;
+  if (!oldest) ++overtaken_;
+  auto out = take(at->second->request.sequence);
+  if (oldest && late) out->rank = running_request::protected_rank;
+  return out;
 }
 
 std::unique_ptr<running_request> request_queue::take(std::uint64_t sequence) {

@@ -155,14 +155,33 @@ model_weights initial_weights(const model_config& c, std::uint64_t seed) {
   return out;
 }
 
+host_tensor as_float32(const stored_tensor& tensor) {
+  std::int64_t count = 1;
+  for (auto n : tensor.shape) count *= n;
+  host_tensor out{tensor.shape, std::vector<float>(static_cast<std::size_t>(count))};
+  dequantise(tensor.type, tensor.data.data(), out.data.size(), out.data.data());
+  return out;
+}
+
+model_weights as_float32(model_weights weights) {
+  for (auto& [name, tensor] : weights.stored) weights.tensors.insert_or_assign(name, as_float32(tensor));
+  weights.stored.clear();
+  return weights;
+}
+
 std::string weights_checksum(const model_weights& weights) {
-  std::string all;
-  for (const auto& [name, tensor] : weights.tensors) {
-    all += name;
-    for (auto n : tensor.shape) all += ' ' + std::to_string(n);
+  std::map<std::string, std::string> lines;
+  const auto add = [&](const std::string& name, const host_tensor& tensor) {
+    auto& line = lines[name];
+    line = name;
+    for (auto n : tensor.shape) line += ' ' + std::to_string(n);
     const auto* bytes = reinterpret_cast<const char*>(tensor.data.data());
-    all += ' ' + sha256({bytes, tensor.data.size() * sizeof(float)}) + '\n';
-  }
+    line += ' ' + sha256({bytes, tensor.data.size() * sizeof(float)}) + '\n';
+  };
+  for (const auto& [name, tensor] : weights.tensors) add(name, tensor);
+  for (const auto& [name, tensor] : weights.stored) add(name, as_float32(tensor));
+  std::string all;
+  for (const auto& [name, line] : lines) all += line;
   return sha256(all);
 }
 

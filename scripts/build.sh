@@ -76,6 +76,7 @@ run_tests() {
   announce "$preset" test
   setup "$(cache_set "$preset")"
   ensure_promtool
+  ensure_smollm2
   case $filter in
   test_*) build "$preset" "$filter" ;;
   *) build "$preset" ;;

@@ -5,6 +5,7 @@
 #include "gpu/rope.hpp"
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace troupe {
@@ -97,18 +98,33 @@ tensor_name hugging_face_name(std::string_view name) {
   return {};
 }
 
-/// llama.cpp's converter puts dimension i of a head at 2i and i + half at 2i + 1; this puts them back.
+/// llama.cpp's converter puts dimension i of a head at 2i and i + half at 2i + 1; this says where a row is in the file.
+std::size_t turned_row(std::size_t row, int head_dim) {
+  const auto width = static_cast<std::size_t>(head_dim), half = width / 2;
+  const auto head = row / width * width, at = row % width;
+  return head + (at < half ? 2 * at : 2 * (at - half) + 1);
+}
+
+/// Rows of `size` bytes in Hugging Face's order.
+std::string turned_back(std::string_view rows, std::size_t count, int head_dim) {
+  const auto size = rows.size() / count;
+  std::string out;
+  out.reserve(rows.size());
+  for (std::size_t row = 0; row < count; ++row) out += rows.substr(turned_row(row, head_dim) * size, size);
+  return out;
+}
+
 void turn_back(host_tensor& t, int head_dim) {
-  const auto rows = static_cast<std::size_t>(t.shape[0]), columns = t.data.size() / rows,
-             width = static_cast<std::size_t>(head_dim);
-  std::vector<float> out(t.data.size());
-  for (std::size_t row = 0; row < rows; ++row) {
-    const auto head = row / width * width, at = row % width, half = width / 2;
-    const auto from = head + (at < half ? 2 * at : 2 * (at - half) + 1);
-    std::copy_n(t.data.begin() + static_cast<std::ptrdiff_t>(from * columns), columns,
-                out.begin() + static_cast<std::ptrdiff_t>(row * columns));
-  }
-  t.data = std::move(out);
+  const auto back = turned_back({reinterpret_cast<const char*>(t.data.data()), t.data.size() * sizeof(float)},
+                                static_cast<std::size_t>(t.shape[0]), head_dim);
+  std::memcpy(t.data.data(), back.data(), back.size());
+}
+
+stored_tensor kept(const gguf_tensor& from, std::shared_ptr<const void> owner, bool turned, int head_dim) {
+  if (!turned) return {from.shape, from.type, from.data, std::move(owner)};
+  const auto back = std::make_shared<const std::string>(
+      turned_back(from.data, static_cast<std::size_t>(from.shape[0]), head_dim));
+  return {from.shape, from.type, *back, back};
 }
 
 } // namespace
@@ -177,7 +193,7 @@ expected<model_config> gguf_config(const gguf_contents& from) {
   return c;
 }
 
-expected<model_weights> gguf_weights(const gguf_contents& from) {
+expected<model_weights> gguf_weights(const gguf_contents& from, std::shared_ptr<const void> owner) {
   const auto config = gguf_config(from);
   if (!config) return fail(config.error());
   model_weights out{.config = *config, .tensors = {}};
@@ -193,21 +209,28 @@ expected<model_weights> gguf_weights(const gguf_contents& from) {
                                      json::dump(json::array(tensor.shape.begin(), tensor.shape.end())) +
                                      ", the metadata asks for " +
                                      json::dump(json::array(wanted->second.begin(), wanted->second.end())));
-    auto values = dequantised(tensor);
-    if (known.turned && config->family == model_family::llama) turn_back(values, config->head_dim);
-    if (!out.tensors.emplace(known.name, std::move(values)).second)
+    const bool turned = known.turned && config->family == model_family::llama;
+    if (out.tensors.contains(known.name) || out.stored.contains(known.name))
       return fail(errc::corrupt, "tensor \"" + tensor.name + "\" is there twice");
+    if (owner && tensor.shape.size() == 2) {
+      out.stored.emplace(known.name, kept(tensor, owner, turned, config->head_dim));
+      continue;
+    }
+    auto values = dequantised(tensor);
+    if (turned) turn_back(values, config->head_dim);
+    out.tensors.emplace(known.name, std::move(values));
   }
   if (auto fine = check_tensors(out, "the file"); !fine) return fail(fine.error());
   return out;
 }
 
-expected<gguf_model> load_gguf_model(const std::filesystem::path& file) {
-  const auto map = mapped_file::open(file);
-  if (!map) return fail(map.error());
+expected<gguf_model> load_gguf_model(const std::filesystem::path& file, tensor_form form) {
+  auto opened = mapped_file::open(file);
+  if (!opened) return fail(opened.error());
+  const auto map = std::make_shared<const mapped_file>(std::move(*opened));
   const auto contents = parse_gguf(map->bytes(), file.string());
   if (!contents) return fail(contents.error());
-  auto weights = gguf_weights(*contents);
+  auto weights = gguf_weights(*contents, form == tensor_form::as_stored ? map : nullptr);
   if (!weights) return fail(weights.error().code, file.string() + ": " + weights.error().message);
   gguf_model out{.weights = std::move(*weights),
                  .words = {},

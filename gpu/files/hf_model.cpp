@@ -5,6 +5,7 @@
 #include "gpu/safetensors.hpp"
 #include "runtime/base/file.hpp"
 #include <cstring>
+#include <optional>
 #include <set>
 
 namespace troupe {
@@ -70,6 +71,13 @@ void convert_halves(std::string_view from, std::vector<float>& to, Convert conve
   }
 }
 
+std::optional<ggml_type> type_of(const std::string& dtype) {
+  if (dtype == "F32") return ggml_type::f32;
+  if (dtype == "BF16") return ggml_type::bf16;
+  if (dtype == "F16") return ggml_type::f16;
+  return std::nullopt;
+}
+
 /// Its weights as float32. The shape is right already, so that nothing is allocated that the config did not ask for.
 expected<host_tensor> read_tensor(const tensor_place& place) {
   host_tensor out{place.shape, {}};
@@ -89,10 +97,12 @@ expected<host_tensor> read_tensor(const tensor_place& place) {
 
 /// Adds the tensors of one file. `index` says which of them are expected there; empty: all.
 expected<void> read_shard(const fs::path& file, const std::map<std::string, std::string>& index,
-                          const std::map<std::string, std::vector<std::int64_t>>& shapes, model_weights& to) {
+                          const std::map<std::string, std::vector<std::int64_t>>& shapes, tensor_form form,
+                          model_weights& to) {
   const auto bad = [&](errc code, const std::string& why) { return fail(code, file.string() + ": " + why); };
-  const auto map = mapped_file::open(file);
-  if (!map) return fail(map.error());
+  auto opened = mapped_file::open(file);
+  if (!opened) return fail(opened.error());
+  const auto map = std::make_shared<const mapped_file>(std::move(*opened));
   const auto places = list_safetensors(map->bytes(), file.string());
   if (!places) return fail(places.error());
   for (auto& place : *places) {
@@ -108,6 +118,11 @@ expected<void> read_shard(const fs::path& file, const std::map<std::string, std:
     if (place.shape != wanted->second)
       return bad(errc::corrupt, "tensor \"" + place.name + "\" has shape " + shape_text(place.shape) +
                                     ", the config asks for " + shape_text(wanted->second));
+    const auto type = type_of(place.dtype);
+    if (form == tensor_form::as_stored && place.shape.size() == 2 && type) {
+      to.stored.insert_or_assign(place.name, stored_tensor{place.shape, *type, place.data, map});
+      continue;
+    }
     auto read = read_tensor(place);
     if (!read) return bad(read.error().code, read.error().message);
     to.tensors.insert_or_assign(place.name, std::move(*read));
@@ -167,17 +182,18 @@ std::string shard_name(std::size_t number, std::size_t of) {
 expected<void> check_tensors(const model_weights& weights, const std::string& name) {
   for (auto& [tensor, shape] : expected_shapes(weights.config)) {
     const auto found = weights.tensors.find(tensor);
-    if (found == weights.tensors.end())
+    const auto stored = weights.stored.find(tensor);
+    if (found == weights.tensors.end() && stored == weights.stored.end())
       return fail(errc::corrupt, name + ": tensor \"" + tensor + "\" is missing, the config asks for it");
-    if (found->second.shape != shape)
-      return fail(errc::corrupt, name + ": tensor \"" + tensor + "\" has shape " +
-                                     shape_text(found->second.shape) + ", the config asks for " +
-                                     shape_text(shape));
+    const auto& there = found == weights.tensors.end() ? stored->second.shape : found->second.shape;
+    if (there != shape)
+      return fail(errc::corrupt, name + ": tensor \"" + tensor + "\" has shape " + shape_text(there) +
+                                     ", the config asks for " + shape_text(shape));
   }
   return {};
 }
 
-expected<model_weights> load_hf_model(const fs::path& folder) {
+expected<model_weights> load_hf_model(const fs::path& folder, tensor_form form) {
   const auto about = read_json(folder / config_file);
   if (!about) return fail(about.error());
   const auto config = model_config_from_json(about->as_object());
@@ -191,13 +207,14 @@ expected<model_weights> load_hf_model(const fs::path& folder) {
   model_weights out{.config = *config, .tensors = {}};
   const auto shapes = expected_shapes(*config);
   for (auto& file : files)
-    if (auto read = read_shard(folder / file, *index, shapes, out); !read) return fail(read.error());
+    if (auto read = read_shard(folder / file, *index, shapes, form, out); !read) return fail(read.error());
   if (auto fine = check_tensors(out, folder.string()); !fine) return fail(fine.error());
   return out;
 }
 
 expected<void> save_hf_model(const fs::path& folder, const model_weights& weights, weight_format format,
                              std::size_t largest_file) {
+  if (!weights.stored.empty()) return save_hf_model(folder, as_float32(weights), format, largest_file);
   if (weights.config.previous_token_map)
     return fail(
         errc::invalid,

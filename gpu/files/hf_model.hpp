@@ -9,12 +9,14 @@ namespace troupe {
 enum class weight_format : std::uint8_t { float32, bfloat16, float16 };
 
 /// Reads a model as Hugging Face's transformers saves it: a folder with config.json and model.safetensors, or several files and
-/// their model.safetensors.index.json. Files are mapped, not read; weights become float32. Llama, Mistral, Qwen2 and Qwen3
+/// their model.safetensors.index.json. Files are mapped, not read; weights become float32, or matrices
+/// stay where they are, as stored. Llama, Mistral, Qwen2 and Qwen3
 /// (model_config). Every tensor that the config asks for must be there, in its shape; others are an error, but for those that are
 /// known to be left over: rotary_emb.inv_freq, and an lm_head.weight beside a tied embedding.
 /// Errors: not_found, invalid (an architecture or number format that is not known), corrupt (names the file, the tensor, what was found
 /// and what was expected).
-expected<model_weights> load_hf_model(const std::filesystem::path& folder);
+expected<model_weights> load_hf_model(const std::filesystem::path& folder,
+                                      tensor_form form = tensor_form::float32);
 
 /// Writes such a folder (config.json, weights in files of at most `largest_file` bytes of data each, index where there are
 /// several), which transformers loads. A tensor larger than that has a file of its own. config.json is written last: a folder without it is unfinished. Errors: invalid (a

@@ -214,8 +214,8 @@ TEST(TheQueue, HoldsItsBoundWhateverComesAndGoes) { // QUE-1
     if (random.chance(0.55) || queue.empty()) {
       auto made = std::make_unique<running_request>();
       made->number = made->request.sequence = ++next;
-      made->request.priority = static_cast<int>(random.below(4));
-      waiting.emplace(made->number, made->request.priority);
+      made->rank = static_cast<int>(random.below(4));
+      waiting.emplace(made->number, made->rank);
       queue.push(std::move(made));
     } else if (random.chance(0.1)) {
       const auto victim = 1 + random.below(next);

@@ -78,7 +78,7 @@ TEST(AModelOfHuggingFace, HasTheseLogitsInTheEngineToo) {
   for (auto& folder : folders()) {
     const auto weights = *load_hf_model(folder);
     const auto wanted = read_expected(folder);
-    const cpu_model model(weights, kernels_for(best_instruction_set()));
+    const cpu_model model(weights, {&kernels_for(best_instruction_set()), &portable_quantised_kernels});
     const rope_table rope(weights.config);
     kv_pool pool(kv_layout(weights.config), 16);
     kv_sequence sequence(pool);
@@ -88,7 +88,7 @@ TEST(AModelOfHuggingFace, HasTheseLogitsInTheEngineToo) {
     for (std::size_t t = 0; t < wanted.prompt.size(); ++t) {
       ASSERT_TRUE(sequence.reserve(static_cast<int>(t) + 1));
       const model_row row{&sequence, static_cast<int>(t), wanted.prompt[t], -1, true};
-      model.forward(&row, 1, rope, space,
+      model.forward(&row, 1, rope, space, space,
                     [&](int, float* one) { std::copy_n(one, width, logits.data() + t * width); });
       sequence.append(wanted.prompt[t]);
     }
