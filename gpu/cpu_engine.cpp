@@ -13,12 +13,12 @@ namespace {
 std::uint64_t blocks_for(std::size_t tokens) { return (tokens + lanes - 1) / lanes; }
 
 /// In bytes, by /proc/meminfo; where there is none, all there can be.
-std::int64_t free_memory() {
+std::int64_t memory(std::string_view which) {
   std::ifstream file("/proc/meminfo");
   for (std::string key, unit; file >> key;) {
     std::int64_t value = 0;
     file >> value >> unit;
-    if (key == "MemAvailable:") return value * 1024;
+    if (key == which) return value * 1024;
   }
   return std::numeric_limits<std::int64_t>::max();
 }
@@ -33,8 +33,8 @@ std::int64_t kv_bytes(const model_config& config, std::int64_t tokens) {
 }
 
 std::int64_t kv_tokens_that_fit(const model_config& config, double share) {
-  return static_cast<std::int64_t>(share * static_cast<double>(free_memory())) / kv_bytes(config, lanes) *
-         lanes;
+  return static_cast<std::int64_t>(share * static_cast<double>(memory("MemAvailable:"))) /
+         kv_bytes(config, lanes) * lanes;
 }
 
 cpu_engine::cpu_engine(const model_config& config, const engine_limits& limits, const kernel_set& kernels)
@@ -330,11 +330,11 @@ expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& confi
     return fail(errc::invalid,
                 "engine: threads is " + std::to_string(limits.threads) + ", expected at most 256");
   if (!has(kernels)) return fail(errc::invalid, "engine: this processor lacks the instruction set asked for");
-  const auto need = kv_bytes(config, limits.max_kv_tokens), free = free_memory();
-  if (need > free)
+  const auto need = kv_bytes(config, limits.max_kv_tokens), all = memory("MemTotal:");
+  if (need > all)
     return fail(errc::exhausted, "engine: a KV cache of " + std::to_string(limits.max_kv_tokens) +
                                      " tokens takes up to " + mebibytes(need) + ", this machine has " +
-                                     mebibytes(free) + " free; max_kv_tokens can be " +
+                                     mebibytes(all) + " in all; with what is free now max_kv_tokens can be " +
                                      std::to_string(kv_tokens_that_fit(config, 0.9)));
   return std::make_unique<cpu_engine>(
       config, limits, kernel_set{&kernels_for(kernels), &quantised_kernels_for(kernels), limits.mode});

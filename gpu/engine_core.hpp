@@ -144,7 +144,7 @@ std::int64_t kv_bytes(const model_config& config, std::int64_t tokens);
 std::int64_t kv_tokens_that_fit(const model_config& config, double share = 0.5);
 
 /// The CPU engine: our own kernels (AVX-512, AVX2 + FMA, portable), no LibTorch. Errors: invalid config or limits; exhausted, naming the
-/// estimate, if the KV cache could outgrow the memory that is free. set_weights throws std::invalid_argument for weights of another
+/// estimate, if the KV cache could outgrow the machine's memory. set_weights throws std::invalid_argument for weights of another
 /// config and for values that are no numbers.
 expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& config,
                                                        const engine_limits& limits);
