@@ -1,5 +1,7 @@
 #include "actors/audit.hpp"
 
+#include "actors/engine/token_journal.hpp"
+
 #include "runtime/base/hash.hpp"
 
 #include <algorithm>
@@ -63,8 +65,8 @@ public:
   expected<json::object> audit(const std::vector<expected<checkpoint>>& checkpoints,
                                const std::vector<std::uint64_t>& steps_of,
                                const std::function<std::uint64_t()>& newest_name) {
-    for (const char* kind :
-         {"admission", "consumption", "retirement", "rollback", "verdict", "metric", "park", "started"}) {
+    for (const char* kind : {"admission", "consumption", "retirement", "rollback", "verdict", "metric",
+                             "park", "started", token_journal::kind}) {
       auto records = store_.read_kind(kind);
       if (!records) return fail(records.error());
       rows_[kind] = std::move(*records);
@@ -77,6 +79,7 @@ public:
     check_newest(newest_name);
     auto about = store_facts();
     if (!about) return fail(about.error());
+    auto journal = journal_facts();
     auto effects = effect_facts();
     if (!effects) return fail(effects.error());
     auto sheet = balance_sheet();
@@ -91,6 +94,7 @@ public:
                                       {"undone", rows_["consumption"].size() - book_.consumptions.size()}}},
         {"checkpoints", checkpoints_},
         {"effects", std::move(*effects)},
+        {"journal", std::move(journal)},
         {"store", std::move(*about)}};
   }
 
@@ -140,6 +144,18 @@ private:
       for (const auto& call : begun) committed += kept.contains(call);
     }
     return json::object{{"begun", rows_["started"].size()}, {"committed", committed}, {"unknown", unknown}};
+  }
+
+  json::object journal_facts() {
+    const auto& records = rows_[token_journal::kind];
+    std::uint64_t bytes = 0;
+    for (const auto& r : records) bytes += r.body.size();
+    token_journal journal;
+    if (const auto undone = token_journal::undone_by(rows_["rollback"]); !undone)
+      problem("rollback_damaged", undone.error().message);
+    else if (const auto read = journal.read(records, *undone); !read)
+      problem("journal_damaged", read.error().message);
+    return {{"records", records.size()}, {"bytes", bytes}};
   }
 
   expected<void> check_rollouts() {

@@ -21,15 +21,17 @@ public:
   struct entry {
     weights_ptr weights; ///< null before the first publication
     std::uint64_t version = 0;
+    std::uint64_t lineage =
+        0; ///< rollbacks of the run before these were made: with the version it names the weights
   };
   entry current() const {
     std::scoped_lock lock(mutex_);
     return entry_;
   }
-  void publish(weights_ptr weights, std::uint64_t version) {
+  void publish(weights_ptr weights, std::uint64_t version, std::uint64_t lineage = 0) {
     std::scoped_lock lock(mutex_);
     if (planted("board_keeps_weights") && entry_.weights) weights = entry_.weights;
-    entry_ = {std::move(weights), version};
+    entry_ = {std::move(weights), version, lineage};
   }
   /// The version that the engine is known to have: what is admitted now has no older token. Goes down only when the weights go
   /// back to an older checkpoint.
@@ -72,6 +74,7 @@ struct run_parts {
   /// The warm-up's weights from an earlier run with the same inputs, and where to leave them. May be empty functions.
   std::function<std::optional<model_weights>()> load_warmup;
   std::function<expected<void>(const model_weights&)> save_warmup;
+  duration engine_step_time{}; ///< what a step takes where computing takes no time
 };
 
 /// What every actor of a run shares and none changes. Made once, before the first actor.
@@ -96,6 +99,8 @@ struct run_context {
   std::shared_ptr<std::atomic<std::uint64_t>> restarts = std::make_shared<std::atomic<std::uint64_t>>(0);
   /// Whether training rollouts may start: the experiment's wish, kept here so that a restarted manager knows it.
   std::shared_ptr<std::atomic<bool>> admission = std::make_shared<std::atomic<bool>>(false);
+  /// Rollouts that an evaluation in progress wants to run: training ones leave them their slots (rollout.preempt).
+  std::shared_ptr<std::atomic<std::size_t>> evaluation_slots = std::make_shared<std::atomic<std::size_t>>(0);
   std::shared_ptr<metrics_registry> metrics = std::make_shared<metrics_registry>();
   /// When it was last said that the disk is full (monotonic nanoseconds; 0: never).
   std::shared_ptr<std::atomic<std::int64_t>> disk_full_said = std::make_shared<std::atomic<std::int64_t>>(0);

@@ -30,6 +30,13 @@ struct group_readmitted { std::uint64_t group = 0, version = 0; }; ///< manager 
 struct recover_rollouts {};                     ///< replay -> manager: start every open group's rollouts (again)
 struct rollouts_lost {};                       ///< their supervisor died with all of them: start what was running again
 struct rollout_parked { rollout_key key; };    ///< rollout -> replay and manager, after its record is durable: its slot is free
+/// rollout -> manager: it waits for a slot again, with all it needs in the store; not parked, its group stays where it is
+struct slot_yielded { rollout_key key; };
+struct slots_changed {};                       ///< evaluator -> manager: it wants more or fewer slots (run_context::evaluation_slots)
+/// control -> manager: try a quarantined rollout again. -> done. not_found: it is none; conflict: its group has left
+struct retry_rollout { rollout_key key; };
+struct retry_wanted { rollout_key key; };      ///< manager -> replay. -> retry_granted: the failure does not count any more
+struct retry_granted { std::uint64_t version = 0; }; ///< of its group
 struct rollout_ended { rollout_key key; };     ///< rollout -> manager: its slot is free
 struct manager_status_request {};              ///< -> manager_status
 struct manager_status {
@@ -37,14 +44,19 @@ struct manager_status {
 };
 
 // -- engine --------------------------------------------------------------------------------------------------------------
-struct generate { generate_request request; };  ///< -> generated
+/// -> generated. `oldest`: no token of it may be of older weights, whoever asked for it before.
+struct generate { generate_request request; std::uint64_t oldest = 0; };
 struct forget_sequence { std::uint64_t sequence = 0; };
-struct new_weights { weights_ptr weights; std::uint64_t version = 0; }; ///< -> done, when the next step will use them
+/// -> done, when the next step will use them. `lineage`: rollbacks of the run before it made these weights.
+struct new_weights { weights_ptr weights; std::uint64_t version = 0, lineage = 0; };
 struct engine_step {};                          ///< engine to itself
+struct write_tokens {};                         ///< engine to itself: its journal is due
 struct engine_status_request {};                ///< -> engine_status
 struct engine_status {
   engine_stats core;
   double busy_seconds = 0, alive_seconds = 0;
+  std::uint64_t journal_records = 0, journal_bytes = 0; ///< written in this life
+  std::uint64_t journal_kept = 0;                       ///< tokens that did not have to be sampled again
 };
 
 // -- tool call -----------------------------------------------------------------------------------------------------------
@@ -60,6 +72,7 @@ struct tool_finished {
 // -- rollout -------------------------------------------------------------------------------------------------------------
 /// manager -> rollout: free the slot at the next turn boundary. `soon`: also if this life has not finished a turn yet.
 struct park_rollout { bool soon = false; };
+struct yield_slot {};                           ///< manager -> rollout: free the slot at the next turn boundary, for one that comes first
 struct unpark_rollout {};                       ///< manager -> rollout that waits parked for its tools: it has a slot again. -> done
 
 // -- rollout to itself ---------------------------------------------------------------------------------------------------
@@ -148,6 +161,12 @@ TROUPE_LOCAL_TYPE(troupe::recover_rollouts)
 TROUPE_LOCAL_TYPE(troupe::rollouts_lost)
 TROUPE_LOCAL_TYPE(troupe::rollout_parked)
 TROUPE_LOCAL_TYPE(troupe::rollout_ended)
+TROUPE_LOCAL_TYPE(troupe::slot_yielded)
+TROUPE_LOCAL_TYPE(troupe::slots_changed)
+TROUPE_LOCAL_TYPE(troupe::retry_rollout)
+TROUPE_LOCAL_TYPE(troupe::retry_wanted)
+TROUPE_LOCAL_TYPE(troupe::retry_granted)
+TROUPE_LOCAL_TYPE(troupe::yield_slot)
 TROUPE_LOCAL_TYPE(troupe::park_rollout)
 TROUPE_LOCAL_TYPE(troupe::unpark_rollout)
 TROUPE_LOCAL_TYPE(troupe::group_readmitted)
@@ -158,6 +177,7 @@ TROUPE_LOCAL_TYPE(troupe::generated)
 TROUPE_LOCAL_TYPE(troupe::forget_sequence)
 TROUPE_LOCAL_TYPE(troupe::new_weights)
 TROUPE_LOCAL_TYPE(troupe::engine_step)
+TROUPE_LOCAL_TYPE(troupe::write_tokens)
 TROUPE_LOCAL_TYPE(troupe::engine_status_request)
 TROUPE_LOCAL_TYPE(troupe::engine_status)
 TROUPE_LOCAL_TYPE(troupe::run_tool)

@@ -200,6 +200,14 @@ void run_config::visit(config_visitor& v) {
         "while there is room.");
   v.key("rollout.park_on_publish", rollout.park_on_publish,
         "Also park every running rollout when new weights arrive; it goes on with them.");
+  v.key("rollout.preempt", rollout.preempt,
+        "Where slots are short, an evaluation's rollouts go before training ones and older groups before "
+        "newer ones: the newest training "
+        "rollouts give their slots up at their next turn boundary, and go on from there when one is free.");
+  v.key("rollout.journal_interval", rollout.journal_interval, {0, 60}, "s",
+        "Tokens of turns in progress are written to the store at most so often, all rollouts together: a "
+        "crash costs a rollout no more than "
+        "what it sampled since. 0: a turn that a crash interrupts is sampled from its beginning.");
   v.key("rollout.format_penalty", rollout.format_penalty, {-100, 0}, "reward",
         "Reward of a malformed or unfinished trajectory.");
 

@@ -78,6 +78,8 @@ struct run_config {
     std::string over_budget = "park", parked_kv = "free";
     std::int64_t max_parked_groups = 16;
     bool park_on_publish = false;
+    double journal_interval = 0.05;
+    bool preempt = true;
     double format_penalty = -0.2;
   } rollout;
 

@@ -184,6 +184,33 @@ new_record park_record_of(const rollout_key& key, std::uint64_t turns) {
   return {stream_of(key), "park", numbered("park", key, turns), json::dump(json::object{{"turns", turns}})};
 }
 
+new_record failed_record_of(const rollout_key& key, std::uint64_t retries, const error& why) {
+  json::object body{{"code", to_string(why.code)}, {"message", why.message}};
+  const auto again = retries > 0 ? "/" + std::to_string(retries) : std::string();
+  return {stream_of(key), "failed", "failed/" + key.text() + again, json::dump(body)};
+}
+
+new_record retry_record_of(const rollout_key& key, std::uint64_t retries) {
+  return {stream_of(key), "retry", numbered("retry", key, retries), "{}"};
+}
+
+failure_state failure_in(const std::vector<record>& records) {
+  failure_state out;
+  for (const auto& r : records) {
+    if (r.kind == "retry") {
+      out.failed.reset();
+      ++out.retries;
+    } else if (r.kind == "failed") {
+      out.failed = error{errc::internal, "failed in an earlier life"};
+      const auto body = json::parse(r.body);
+      if (!body || !body->is_object()) continue;
+      if (auto code = json::string_at(body->get_object(), "code")) out.failed->code = parse_errc(*code);
+      if (auto text = json::string_at(body->get_object(), "message")) out.failed->message = *text;
+    }
+  }
+  return out;
+}
+
 new_record verdict_record_of(const trajectory& finished) {
   const auto& v = *finished.judged();
   json::object body;

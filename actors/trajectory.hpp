@@ -91,6 +91,15 @@ new_record tool_record_of(const rollout_key& key, std::uint64_t turn, std::size_
 expected<observation> observation_of(const record& tool_result);
 /// It waits parked after so many committed turns (the last one's tools may still run).
 new_record park_record_of(const rollout_key& key, std::uint64_t turns);
+/// `retries`: how often a person has had it tried again before.
+new_record failed_record_of(const rollout_key& key, std::uint64_t retries, const error& why);
+new_record retry_record_of(const rollout_key& key, std::uint64_t retries);
+/// What a rollout's records say of its failure.
+struct failure_state {
+  std::optional<error> failed; ///< and not tried again since
+  std::uint64_t retries = 0;
+};
+failure_state failure_in(const std::vector<record>& records);
 new_record verdict_record_of(const trajectory& finished);
 
 /// Plays the records of one rollout's stream, in order, onto a fresh trajectory. `observed` receives tool results of the last turn

@@ -58,6 +58,7 @@ std::function<void(const supervision_event&)> observer(const context_ptr& ctx) {
       const rollout_failed news{*key, {errc::exhausted, "quarantined: " + to_string(event.reason)}};
       tell(run->names->find(key->why == purpose::train ? names::replay : names::evaluator), news);
       tell(run->names->find(names::manager), rollout_ended{*key});
+      tell(run->names->find(names::engine), forget_sequence{key->number()});
     }
   };
 }

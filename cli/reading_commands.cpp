@@ -4,6 +4,7 @@
 #include "cli/session.hpp"
 #include "cli/tables.hpp"
 #include "cli/transcript_view.hpp"
+#include "cli/turn_in_progress.hpp"
 #include "runtime/base/file.hpp"
 
 #include <cstdio>
@@ -22,12 +23,16 @@ int show_one(const inspect_arguments& arguments, event_store& store, const run_c
                                         arguments.run.string() + "` lists them)"});
   auto found = read_rollout(store, ctx, *key);
   if (!found) return complain(found.error());
+  auto shown = found->as_transcript();
+  auto now = turn_in_progress(store, ctx.rules, *found);
+  if (!now) return complain(now.error());
+  if (*now) shown.turns.push_back(**now);
   if (arguments.json) {
-    std::cout << json::dump(to_json(found->as_transcript())) << '\n';
+    std::cout << json::dump(to_json(shown)) << '\n';
     return ok;
   }
   const auto look = view_options("auto", {});
-  std::cout << render_transcript(to_json(found->as_transcript()), {look.width(), look.color});
+  std::cout << render_transcript(to_json(shown), {look.width(), look.color});
   return ok;
 }
 

@@ -105,6 +105,7 @@ TROUPE_WIRE_TYPE(troupe_runtime, std::vector<troupe::child_status>)
 TROUPE_WIRE_TYPE(troupe_runtime, troupe::sign_of_life)
 TROUPE_END_WIRE_TYPES(troupe_runtime)
 TROUPE_LOCAL_TYPE(troupe::start_child)
+TROUPE_LOCAL_TYPE(troupe::child_progressed)
 TROUPE_LOCAL_TYPE(troupe::inject_throw)
 TROUPE_LOCAL_TYPE(troupe::inject_stall)
 

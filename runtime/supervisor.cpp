@@ -65,6 +65,9 @@ behavior supervisor_actor::make_behavior() {
         stop_dynamic(m.id, std::move(answer));
         return promise;
       },
+      [this](const child_progressed& news) {
+        if (auto* it = find(news.id)) it->failures = 0;
+      },
       [this](list_children) {
         std::vector<child_status> out;
         for (auto& [serial, it] : children_) {

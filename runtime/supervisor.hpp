@@ -26,7 +26,7 @@ struct child_spec {
   std::function<actor_ref(self_ptr supervisor)> start;
   restart_kind restart = restart_kind::permanent;
   duration stop_deadline = std::chrono::seconds(5); ///< then it is killed
-  /// A child that ends abnormally this often (in a row of its own, whatever the time) is quarantined: given
+  /// A child that ends abnormally this often (in a row of its own, whatever the time, without child_progressed in between) is quarantined: given
   /// up with its last reason and reported to the observer; its siblings stay as they are. Its failures do not
   /// use up the supervisor's intensity (a normal end of a permanent child does). 0 = never quarantined, its
   /// failures use the intensity.
@@ -82,6 +82,11 @@ struct start_child {
 struct stop_child {
   std::string id;
 }; ///< -> done. Within stop_deadline, then killed. not_found; timeout: a handler never ends
+/// From a child that has got on with its work: its deaths are counted anew. One that dies now and then at random would otherwise be taken
+/// for poison if only it lives long enough.
+struct child_progressed {
+  std::string id;
+};
 struct list_children {}; ///< -> std::vector<child_status>
 struct release_quarantine {
   std::string id;

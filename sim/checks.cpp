@@ -174,6 +174,40 @@ finding weights_as_calm(const evidence& of) {
   return {};
 }
 
+/// Of every turn of every judged rollout: the tokens that the policy writes at that place, each with the logprob of weights that its version
+/// names, and none sampled with older weights than the token before it.
+finding turns_as_written(const evidence& of) {
+  std::map<std::uint64_t, std::set<float>> known;
+  for (const auto& [version, state] : of.loaded) known[version].insert(logprob_of(state));
+  const auto seed = of.run->seed_for("sampling");
+  for (const auto& [stream, records] : of.rollouts) {
+    const auto key = *parse_rollout_stream(stream);
+    if (key.why != purpose::train) continue;
+    const auto t = replayed(of, key);
+    if (!t || !t->judged()) continue;
+    const auto all = t->sample(1);
+    for (std::size_t i = 0; i < all.tokens.size();) {
+      if (!all.mask[i]) {
+        ++i;
+        continue;
+      }
+      const auto begin = i;
+      const auto script = script_of(seed, key.number(), begin, of.drawn.calls);
+      for (; i < all.tokens.size() && all.mask[i]; ++i) {
+        const auto at = key.text() + ", token " + text(i - begin) + " of the turn at " + text(begin);
+        if (i - begin >= script.size() || all.tokens[i] != script[i - begin])
+          return at + " is not what the policy writes there";
+        if (!known[all.versions[i]].contains(all.behaviour_logprobs[i]))
+          return at + " has not the logprob of weights of version " + text(all.versions[i]);
+        if (i > begin && all.versions[i] < all.versions[i - 1])
+          return at + " is of version " + text(all.versions[i]) + ", the one before it of " +
+                 text(all.versions[i - 1]);
+      }
+    }
+  }
+  return {};
+}
+
 /// Counted outside, where no crash undoes anything.
 finding effects_once(const evidence& of) {
   if (of.drawn.tool_effects == "none") return {};
@@ -343,6 +377,8 @@ const std::vector<named_check>& all_checks() {
       {"admission", "groups are admitted once, in order, within the staleness bound", admission},
       {"known_weights", "engines sample with the weights that their version names", known_weights},
       {"effects_once", "no tool call has its effect twice, and none has a result without it", effects_once},
+      {"turns_as_written", "turns are token for token what the policy writes, whatever interrupted them",
+       turns_as_written},
       {"restart_window", "the run's supervisor gives up past its intensity, and not before", restart_window},
   };
   return list;

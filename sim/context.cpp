@@ -25,6 +25,7 @@ std::shared_ptr<run_context> simulated_context(const drawn_world& drawn, const c
   c.rollout.max_concurrent = drawn.slots;
   c.rollout.max_turns = drawn.turns;
   c.rollout.time_budget = drawn.time_budget;
+  c.rollout.journal_interval = drawn.journal_interval;
   c.rollout.max_parked_groups = drawn.groups;
   c.warmup.steps = 2;
   c.eval.questions = drawn.questions;
@@ -59,8 +60,9 @@ std::shared_ptr<run_context> simulated_context(const drawn_world& drawn, const c
   run->threads = threads;
   run->warmup_batch = [](std::int64_t) { return std::vector<sft_sample>{}; };
   auto& p = run->parts;
-  p.make_engine = [heard, poisonous = drawn.poisonous]() -> expected<std::unique_ptr<engine_core>> {
-    return scripted_engine(poisonous, heard.loaded);
+  p.engine_step_time = from_seconds(drawn.token_time);
+  p.make_engine = [heard, drawn]() -> expected<std::unique_ptr<engine_core>> {
+    return scripted_engine({drawn.poisonous, drawn.calls}, heard.loaded, heard.sampled);
   };
   p.make_learner = [heard](const model_weights& start) -> expected<std::unique_ptr<learner>> {
     return hashing_learner(start, heard.stepped);

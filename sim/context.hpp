@@ -10,6 +10,7 @@ namespace troupe::sim {
 struct fakes_heard {
   std::shared_ptr<outside_world> effects = std::make_shared<outside_world>();
   std::function<void(std::uint64_t version, float state)> loaded = [](std::uint64_t, float) {};
+  std::function<void()> sampled = [] {}; ///< a token
   std::function<void(const optimizer_step&)> stepped = [](const optimizer_step&) {};
 };
 

@@ -18,13 +18,14 @@ struct evidence {
   std::string state; ///< who was where, of a run that did not end
 
   // -- durable
-  std::vector<record> admissions, consumptions, retirements, rollbacks, metrics, failures, parks;
+  std::vector<record> admissions, consumptions, retirements, rollbacks, metrics, failures, parks, journal;
   std::map<std::string, std::vector<record>>
       rollouts; ///< turns, tool results, verdicts, failures by stream, in order
   std::vector<checkpoint> checkpoints;
 
   // -- what the fakes saw
   std::vector<optimizer_step> optimizer; ///< every optimizer step, in order, also those that a crash undid
+  std::uint64_t sampled = 0;             ///< tokens, also those that no turn has
   std::vector<std::pair<std::uint64_t, float>> loaded; ///< (version, weights) that engines took in
   outside_world effects;                               ///< of tool calls, by idempotency key: how often
   std::vector<balance> sheets;                         ///< the balance, asked for once a virtual second

@@ -4,6 +4,7 @@
 #include "runtime/base/random.hpp"
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <deque>
 #include <stdexcept>
 
@@ -31,29 +32,20 @@ std::size_t turn_begin(const std::vector<token>& context) {
 
 class engine final : public engine_core {
 public:
-  engine(double poisonous, std::function<void(std::uint64_t, float)> loaded)
-      : poisonous_(poisonous), loaded_(std::move(loaded)) {}
+  engine(const script_options& options, std::function<void(std::uint64_t, float)> loaded,
+         std::function<void()> sampled)
+      : options_(options), loaded_(std::move(loaded)), sampled_(std::move(sampled)) {}
   void set_weights(weights_ptr weights, std::uint64_t version, kv_policy) override {
     version_ = version;
+    logprob_ = logprob_of(state_of(*weights));
     loaded_(version, state_of(*weights));
   }
   expected<void> submit(generate_request request) override {
     if (request.context.empty()) return fail(errc::invalid, "an empty context");
-    if (uniform_at(derive_seed(request.seed, "poison"), request.sequence, 0) < poisonous_)
+    if (uniform_at(derive_seed(request.seed, "poison"), request.sequence, 0) < options_.poisonous)
       return fail(errc::internal, "a poisonous sequence");
     const auto begin = turn_begin(request.context);
-    const double draw = uniform_at(request.seed, request.sequence, begin);
-    std::vector<text_piece> written;
-    if (draw < 0.5)
-      written = {{true, "<tool_call>"},
-                 {false, R"({"name":"search","arguments":{"queries":["a"]}})"},
-                 {true, "</tool_call>"}};
-    else if (draw < 0.95)
-      written = {{true, "<answer>"}, {false, draw < 0.75 ? "yes" : "no"}, {true, "</answer>"}};
-    else
-      written = {{false, "hm"}};
-    written.push_back({true, std::string(end_token)});
-    auto script = words()->encode(written);
+    auto script = script_of(request.seed, request.sequence, begin, options_.calls);
     const auto known = request.context.size() - begin; // of a turn that goes on
     if (known >= script.size() ||
         !std::equal(script.begin(), script.begin() + static_cast<std::ptrdiff_t>(known),
@@ -72,11 +64,12 @@ public:
       r.out.sequence = r.request.sequence;
       const auto next = r.script[r.out.tokens.size()];
       r.out.tokens.push_back(next);
-      r.out.logprobs.push_back(-1.0f);
+      r.out.logprobs.push_back(logprob_);
       r.out.versions.push_back(version_);
       if (news && r.request.stream)
-        news->push_back({r.out.sequence, r.out.tokens.size() - 1, next, -1.0f, version_, {}});
+        news->push_back({r.out.sequence, r.out.tokens.size() - 1, next, logprob_, version_, {}});
       ++stats_.decoded_tokens;
+      sampled_();
     }
     std::erase_if(running_, [&](auto& r) {
       const bool stop = r.out.tokens.size() == r.script.size();
@@ -97,8 +90,10 @@ private:
     std::vector<token> script;
     generated out;
   };
-  double poisonous_;
+  script_options options_;
   std::function<void(std::uint64_t, float)> loaded_;
+  std::function<void()> sampled_;
+  float logprob_ = -1;
   std::deque<running> running_;
   std::uint64_t version_ = 0;
   engine_stats stats_;
@@ -178,9 +173,27 @@ private:
 
 } // namespace
 
-std::unique_ptr<engine_core> scripted_engine(double poisonous,
-                                             std::function<void(std::uint64_t, float)> loaded) {
-  return std::make_unique<engine>(poisonous, std::move(loaded));
+std::vector<token> script_of(std::uint64_t seed, std::uint64_t sequence, std::size_t begin, double calls) {
+  const double draw = uniform_at(seed, sequence, begin), rest = (draw - calls) / (1 - calls);
+  std::vector<text_piece> written;
+  if (draw < calls)
+    written = {{true, "<tool_call>"},
+               {false, R"({"name":"search","arguments":{"queries":["a"]}})"},
+               {true, "</tool_call>"}};
+  else if (rest < 0.9)
+    written = {{true, "<answer>"}, {false, rest < 0.5 ? "yes" : "no"}, {true, "</answer>"}};
+  else
+    written = {{false, "hm"}};
+  written.push_back({true, std::string(end_token)});
+  return words()->encode(written);
+}
+
+float logprob_of(float state) { return -1 - std::fmod(state, 1024.0f) / 1024; }
+
+std::unique_ptr<engine_core> scripted_engine(const script_options& options,
+                                             std::function<void(std::uint64_t, float)> loaded,
+                                             std::function<void()> sampled) {
+  return std::make_unique<engine>(options, std::move(loaded), std::move(sampled));
 }
 
 std::unique_ptr<learner> hashing_learner(const model_weights& start,

@@ -15,11 +15,21 @@ std::shared_ptr<const tokenizer> words();
 /// The fake weights' one number: a running hash of everything trained on.
 float state_of(const model_weights& weights);
 
+/// What the fake policy does: of all sequences the share `poisonous` is refused, whenever it is tried; of all turns, the share `calls` calls
+/// a tool.
+struct script_options {
+  double poisonous = 0, calls = 0.5;
+};
 /// A policy without tensors: it writes a search call, an answer or nonsense, chosen by (seed, sequence, place in the context) alone,
-/// one token a step. Everything else (actors, tokenizer, parser, store) is real. Of all
-/// sequences the share `poisonous` is refused, whenever it is tried. `loaded` hears of each set of weights taken in.
-std::unique_ptr<engine_core> scripted_engine(double poisonous,
-                                             std::function<void(std::uint64_t version, float state)> loaded);
+/// one token a step; what a context says already of a turn must be its own words. Everything else (actors, tokenizer, parser, store) is
+/// real. `loaded` hears of each set of weights taken in, `sampled` of each token.
+std::unique_ptr<engine_core> scripted_engine(
+    const script_options& options, std::function<void(std::uint64_t version, float state)> loaded,
+    std::function<void()> sampled = [] {});
+/// What it writes in the turn that begins at a place in the context.
+std::vector<token> script_of(std::uint64_t seed, std::uint64_t sequence, std::size_t begin, double calls);
+/// The logprob of each of its tokens: it tells the weights apart.
+float logprob_of(float state);
 
 /// One optimizer step, as the fake learner saw it.
 struct optimizer_step {

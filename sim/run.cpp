@@ -142,6 +142,7 @@ private:
     heard.loaded = [this](std::uint64_t version, float state) {
       if (machine_.on()) out_.loaded.emplace_back(version, state);
     };
+    heard.sampled = [this] { out_.sampled += machine_.on(); };
     heard.stepped = [this](const optimizer_step& step) {
       if (machine_.on()) out_.optimizer.push_back(step);
     };
@@ -212,6 +213,7 @@ private:
     out_.metrics = machine_.read("metric");
     out_.failures = machine_.read("failed");
     out_.parks = machine_.read("park");
+    out_.journal = machine_.read("tokens");
     for (const char* kind : {"turn", "started", "tool", "verdict", "failed"})
       for (auto& r : machine_.read(kind)) out_.rollouts[r.stream].push_back(std::move(r));
     for (auto& [stream, records] : out_.rollouts)

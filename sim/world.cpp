@@ -28,6 +28,11 @@ void world::visit(config_visitor& v) {
          "Tool calls that throw, however often they are tried.");
   v.knob("workload.tool_effects", w.tool_effects, {"none", "told", "untold"},
          "Whether calls have effects that must not be repeated, and whether the tool can tell afterwards.");
+  v.knob("workload.calls", w.calls, {0, 1}, "share",
+         "Turns that call a tool: the more, the longer the rollouts.");
+  v.knob("workload.token_time", w.token_time, {0, 3600}, "s",
+         "Time that a step of the engine takes, a token for each sequence.");
+  v.knob("workload.journal_interval", w.journal_interval, {0, 60}, "s", "rollout.journal_interval.");
   v.knob("workload.poisonous", w.poisonous, {0, 1}, "share",
          "Rollouts whose turns the engine refuses, however often they are tried.");
   v.knob("workload.checkpoint_every", w.checkpoint_every, {1, 1000}, "steps", "checkpoint.every.");
@@ -106,6 +111,9 @@ drawn_world world::draw(std::uint64_t seed) const {
   out.tool_failing = pick(w.tool_failing, of("tool_failing"));
   out.tool_poisonous = pick(w.tool_poisonous, of("tool_poisonous"));
   out.tool_effects = pick(w.tool_effects, of("tool_effects"));
+  out.calls = pick(w.calls, of("calls"));
+  out.token_time = pick(w.token_time, of("token_time"));
+  out.journal_interval = pick(w.journal_interval, of("journal_interval"));
   out.poisonous = pick(w.poisonous, of("poisonous"));
   out.checkpoint_every = pick(w.checkpoint_every, of("checkpoint_every"));
   out.checkpoint_keep = pick(w.checkpoint_keep, of("checkpoint_keep"));
@@ -138,6 +146,7 @@ drawn_world drawn_world::calm() const {
   out.tool_failing = tool_failing;
   out.tool_poisonous = tool_poisonous;
   out.tool_effects = tool_effects;
+  out.calls = calls;
   out.poisonous = poisonous;
   out.intensity = intensity;
   return out;
@@ -158,6 +167,9 @@ json::object drawn_world::to_json() const {
           {"tool_failing", tool_failing},
           {"tool_poisonous", tool_poisonous},
           {"tool_effects", tool_effects},
+          {"calls", calls},
+          {"token_time", token_time},
+          {"journal_interval", journal_interval},
           {"poisonous", poisonous},
           {"checkpoint_every", checkpoint_every},
           {"checkpoint_keep", checkpoint_keep},

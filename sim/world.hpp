@@ -15,6 +15,8 @@ struct drawn_world {
   double tool_latency = 0, tool_tail = 10; ///< seconds; p99 over median
   double tool_failing = 0, tool_poisonous = 0, poisonous = 0;
   std::string tool_effects = "none";
+  double calls = 0.5;                          ///< share of turns that call a tool: the longer the rollouts
+  double token_time = 0, journal_interval = 0; ///< seconds
   std::int64_t checkpoint_every = 1, checkpoint_keep = 3;
   // -- faults
   double kill = 0, power_cut = 0, stall = 0, late_timer = 0; ///< chances per step
@@ -44,6 +46,7 @@ struct world {
     std::vector<double> time_budget{600};
     std::vector<double> tool_latency{0}, tool_tail{10}, tool_failing{0}, tool_poisonous{0}, poisonous{0};
     std::vector<std::string> tool_effects{"none"};
+    std::vector<double> calls{0.5}, token_time{0}, journal_interval{0};
     std::vector<std::int64_t> checkpoint_every{1}, checkpoint_keep{3};
     std::int64_t intensity = 100'000;
   } workload;

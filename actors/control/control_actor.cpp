@@ -2,6 +2,7 @@
 
 #include "actors/audit.hpp"
 #include "actors/control/exposition.hpp"
+#include "actors/control/quarantine.hpp"
 #include "actors/ledger.hpp"
 
 namespace troupe {
@@ -31,8 +32,11 @@ control_actor::control_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_
   using verb = control_request::verb;
   auto to_actor = [me = actor_ref(self_)](verb what) {
     return [me, what](http::request& got, http::responder answer) {
-      auto id = got.params.find("id");
-      tell(me, control_request{what, id == got.params.end() ? "" : id->second, std::move(answer)});
+      const auto named = [&](const char* name) {
+        const auto found = got.params.find(name);
+        return found == got.params.end() ? std::string() : found->second;
+      };
+      tell(me, control_request{what, named("id"), named("rollout"), std::move(answer)});
     };
   };
   http::router routes;
@@ -41,6 +45,8 @@ control_actor::control_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_
   routes.add("GET", "/v1/experiments", to_actor(verb::list));
   routes.add("GET", "/v1/experiments/{id}", to_actor(verb::show));
   routes.add("GET", "/v1/experiments/{id}/audit", to_actor(verb::audit));
+  routes.add("GET", "/v1/experiments/{id}/quarantine", to_actor(verb::quarantine));
+  routes.add("POST", "/v1/experiments/{id}/quarantine/{rollout}/retry", to_actor(verb::retry));
   routes.add("POST", "/v1/experiments/{id}/pause", to_actor(verb::pause));
   routes.add("POST", "/v1/experiments/{id}/resume", to_actor(verb::resume));
   routes.add("POST", "/v1/experiments/{id}/stop", to_actor(verb::stop));
@@ -83,6 +89,12 @@ behavior control_actor::make_behavior() {
           break;
         case verb::audit:
           if (known(got.id, got.answer)) ctx_->threads.spawn<audit_worker>(self_, ctx_, got.answer);
+          break;
+        case verb::quarantine:
+          if (known(got.id, got.answer)) list_quarantine(self_, ctx_, got.answer);
+          break;
+        case verb::retry:
+          if (known(got.id, got.answer)) retry_quarantined(self_, ctx_, got.rollout, got.answer);
           break;
         case verb::pause: command(got.id, pause_run{}, "paused", got.answer); break;
         case verb::resume: command(got.id, resume_run{}, "training", got.answer); break;

@@ -14,6 +14,8 @@ namespace troupe {
 /// | GET /v1/experiments                      | the experiments of this process                                     |
 /// | GET /v1/experiments/{id}                 | state, progress, balance                                            |
 /// | GET /v1/experiments/{id}/audit           | what `troupe audit RUN --json` prints (actors/audit.hpp)            |
+/// | GET /v1/experiments/{id}/quarantine      | poison tasks: rollouts that were given up, why, and whether they can be retried |
+/// | POST /v1/experiments/{id}/quarantine/{rollout}/retry | 202: it is tried again. 404: it is not there; 409: its group has left |
 /// | POST /v1/experiments/{id}/pause|resume|stop | 202 and the state it will have                                   |
 /// Errors are problem documents (RFC 9457).
 ///
@@ -39,8 +41,19 @@ private:
 
 /// A request on its way from the server's thread to the actor.
 struct control_request {
-  enum class verb : std::uint8_t { health, metrics, list, show, audit, pause, resume, stop } what;
-  std::string id;
+  enum class verb : std::uint8_t {
+    health,
+    metrics,
+    list,
+    show,
+    audit,
+    quarantine,
+    retry,
+    pause,
+    resume,
+    stop
+  } what;
+  std::string id, rollout;
   http::responder answer;
 };
 

@@ -41,6 +41,11 @@ std::string exposition(metrics_registry& m, const json::object& state, const bal
   follow(m.counter("troupe_engine_reused_tokens_total", "Prompt tokens found in the KV cache."),
          static_cast<double>(engine.core.reused_tokens));
   follow(m.counter("troupe_engine_busy_seconds_total", "Time the engine computed."), engine.busy_seconds);
+  follow(m.counter("troupe_journal_bytes_total", "Bytes of turns in progress written to the store."),
+         static_cast<double>(engine.journal_bytes));
+  follow(m.counter("troupe_journal_kept_tokens_total",
+                   "Tokens of interrupted turns that were not sampled again."),
+         static_cast<double>(engine.journal_kept));
   m.gauge("troupe_engine_kv_tokens", "Tokens in the KV cache.")
       .set(static_cast<double>(engine.core.kv_tokens));
   m.gauge("troupe_engine_active_sequences", "Sequences in the decode batch.").set(engine.core.active);

@@ -1,6 +1,15 @@
 #include "actors/engine/engine_actor.hpp"
 
+#include "runtime/base/planted.hpp"
+
+#include <algorithm>
+
 namespace troupe {
+
+namespace {
+constexpr auto store_patience = std::chrono::seconds(60);
+constexpr std::uint64_t first_look = 4096; ///< records of any kind, back from the newest
+} // namespace
 
 engine_actor::engine_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_(std::move(ctx)) {
   ctx_->threads.name_own("engine");
@@ -8,74 +17,230 @@ engine_actor::engine_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_(s
   if (!core) give_up("starting the engine", core.error());
   core_ = std::move(*core);
   started_ = ctx_->time->now();
-  if (auto published = ctx_->board->current(); published.weights) {
-    core_->set_weights(published.weights, published.version, kv_policy::recompute);
-    version_ = published.version;
-    has_weights_ = true;
-  }
+  const auto published = ctx_->board->current();
+  lineage_ = published.lineage;
+  if (published.weights) take_weights(published.weights, published.version, published.lineage);
 }
 
 behavior engine_actor::make_behavior() {
+  if (journaling())
+    ask_named(
+        self_, ctx_, names::store, store_patience, read_position{},
+        [this](const store_position& newest) { read_journal(newest.seq, first_look); },
+        [this](const error& why) { journal_unreadable(why); });
+  else
+    journal_read_ = true;
   return {
       [this](const generate& ask) -> result<generated> {
         reply<generated> answer(self_);
         auto promise = answer.promise();
-        const auto sequence = ask.request.sequence;
-        if (open_.contains(sequence)) { // ENGA-3
-          core_->cancel(sequence);
-          open_.erase(sequence);
-        }
-        if (!has_weights_) {
+        if (!has_weights_)
           answer.fail({errc::unavailable, "the engine has no weights yet"});
-        } else if (auto ok = core_->submit(ask.request); !ok) {
-          answer.fail(ok.error());
-        } else {
-          open_.emplace(sequence, std::move(answer));
-          schedule();
-        }
+        else if (ask.request.stream && !journal_read_)
+          early_.emplace_back(ask, std::move(answer));
+        else
+          take(ask, std::move(answer));
         return promise;
       },
       [this](const new_weights& update) -> result<done> {
-        if (!has_weights_ || update.version != version_) {
-          const auto policy = ctx_->config.rl.kv_on_update == "keep" ? kv_policy::keep : kv_policy::recompute;
-          core_->set_weights(update.weights, update.version, policy);
-          version_ = update.version;
-          has_weights_ = true;
-        }
+        take_weights(update.weights, update.version, update.lineage);
         return done{};
       },
-      [this](const forget_sequence& gone) { core_->forget(gone.sequence); },
+      [this](const forget_sequence& gone) {
+        core_->forget(gone.sequence);
+        journal_.forget(gone.sequence);
+      },
       [this](const engine_step&) { step(); },
+      [this](const write_tokens&) { write_journal(); },
       [this](const engine_status_request&) {
-        return engine_status{core_->stats(), seconds(busy_), seconds(ctx_->time->now() - started_)};
+        return engine_status{core_->stats(),   seconds(busy_), seconds(ctx_->time->now() - started_),
+                             journal_records_, journal_bytes_, journal_kept_};
       },
       resume_handler(),
   };
 }
 
+void engine_actor::take(generate ask, reply<generated> answer) {
+  auto& request = ask.request;
+  const auto sequence = request.sequence;
+  const bool journaled = request.stream && journaling();
+  const auto* known = journaled ? journal_.find(request) : nullptr;
+  if (known && known->versions.front() < ask.oldest) { // sampled for a dead asker after the weights went back
+    probe<"engine: what is known of a turn is too old for its rollout">();
+    journal_.forget(sequence);
+    known = nullptr;
+  }
+  if (auto open = open_.find(sequence); open != open_.end()) { // ENGA-3
+    if (known) {
+      probe<"engine: a turn goes on for a new life of its rollout">();
+      open->second.answer = std::move(answer);
+      return;
+    }
+    core_->cancel(sequence);
+    open_.erase(open);
+  }
+  open_turn turn{std::move(answer), known ? known->tokens.size() : 0, journaled};
+  if (journaled) journal_.begin(request);
+  if (known) {
+    probe<"engine: a turn goes on after what the journal knows of it">();
+    journal_kept_ += turn.known;
+    const bool stopped =
+        std::find(request.stop.begin(), request.stop.end(), known->tokens.back()) != request.stop.end();
+    if (stopped || static_cast<int>(turn.known) >= request.max_new_tokens) {
+      generated whole{.sequence = sequence};
+      whole.reason = stopped ? finish_reason::stop : finish_reason::length;
+      open_.emplace(sequence, std::move(turn));
+      return deliver(std::move(whole));
+    }
+    request.context.insert(request.context.end(), known->tokens.begin(), known->tokens.end());
+    request.max_new_tokens -= static_cast<int>(turn.known);
+    request.min_new_tokens = std::max(0, request.min_new_tokens - static_cast<int>(turn.known));
+  }
+  if (auto ok = core_->submit(std::move(request)); !ok) return turn.answer.fail(ok.error());
+  open_.emplace(sequence, std::move(turn));
+  schedule();
+}
+
+void engine_actor::take_weights(const weights_ptr& weights, std::uint64_t version, std::uint64_t lineage) {
+  if (lineage > lineage_) { // ENGA-1
+    lineage_ = lineage;
+    if (!journal_read_) went_back_.push_back(version);
+    for (auto sequence : journal_.roll_back(version)) {
+      probe<"engine: tokens of undone weights are dropped">();
+      auto open = open_.find(sequence);
+      if (open == open_.end()) continue;
+      core_->cancel(sequence);
+      open->second.answer.fail({errc::unavailable, "the weights went back to an older version"});
+      open_.erase(open);
+    }
+  }
+  if (has_weights_ && version == version_) return;
+  core_->set_weights(weights, version,
+                     ctx_->config.rl.kv_on_update == "keep" ? kv_policy::keep : kv_policy::recompute);
+  version_ = version;
+  has_weights_ = true;
+}
+
 void engine_actor::schedule() {
   if (std::exchange(scheduled_, true)) return;
+  if (ctx_->parts.engine_step_time > duration(0))
+    return send_later(self_, ctx_->parts.engine_step_time, engine_step{});
   self_->send(self_, engine_step{}); // behind what is waiting in the mailbox: new requests join this step
 }
 
 void engine_actor::step() {
   scheduled_ = false;
   finished_.clear();
+  news_.clear();
   const auto start = ctx_->time->now();
-  const bool more = core_->step(finished_);
+  const bool more = core_->step(finished_, journaling() ? &news_ : nullptr);
   busy_ += ctx_->time->now() - start;
-  for (auto& turn : finished_) {
-    auto found = open_.find(turn.sequence);
-    if (found == open_.end()) continue; // replaced or cancelled meanwhile
-    if (turn.reason == finish_reason::aborted)
-      found->second.fail({errc::unavailable, "the engine ended the turn for new weights"});
-    else if (turn.reason == finish_reason::failed)
-      found->second.fail({errc::internal, "the policy's logits are no numbers"});
-    else
-      found->second.deliver(std::move(turn));
-    open_.erase(found);
-  }
+  for (const auto& news : news_)
+    if (const auto open = open_.find(news.sequence); open != open_.end())
+      journal_.add(news, open->second.known);
+  for (auto& turn : finished_) deliver(std::move(turn));
+  if (journaling() && journal_.has_unwritten()) schedule_journal();
   if (more) schedule();
+}
+
+void engine_actor::deliver(generated turn) {
+  auto found = open_.find(turn.sequence);
+  if (found == open_.end()) return; // cancelled meanwhile
+  if (turn.reason == finish_reason::aborted || turn.reason == finish_reason::failed) {
+    found->second.answer.fail(turn.reason == finish_reason::aborted
+                                  ? error{errc::unavailable, "the engine ended the turn for new weights"}
+                                  : error{errc::internal, "the policy's logits are no numbers"});
+    open_.erase(found);
+    return;
+  }
+  if (found->second.known > 0) {
+    const auto& known = *journal_.of(turn.sequence);
+    auto put_before = [n = found->second.known](auto& onto, const auto& from) {
+      for (int times = planted("journal_counted_twice") ? 2 : 1; times > 0; --times)
+        onto.insert(onto.begin(), from.begin(), from.begin() + static_cast<std::ptrdiff_t>(n));
+    };
+    put_before(turn.tokens, known.tokens);
+    put_before(turn.logprobs, known.logprobs);
+    put_before(turn.versions, known.versions);
+  }
+  if (found->second.journaled) journal_.told(turn.sequence);
+  found->second.answer.deliver(std::move(turn));
+  open_.erase(found);
+}
+
+// -- the journal -----------------------------------------------------------------------------------------------------------------
+
+void engine_actor::read_journal(std::uint64_t newest, std::uint64_t back) {
+  const auto after = newest > back ? newest - back : 0;
+  ask_named(
+      self_, ctx_, names::store, store_patience, read_kind{token_journal::kind, after},
+      [this, newest, back, after](const std::vector<record>& records) {
+        if (records.empty()) return after > 0 ? read_journal(newest, back * 8) : take_in({});
+        const auto from = token_journal::needed_from(records);
+        if (!from) give_up("reading the journal of tokens", from.error());
+        if (*from > after) return take_in(records);
+        ask_named(
+            self_, ctx_, names::store, store_patience, read_kind{token_journal::kind, *from - 1},
+            [this](const std::vector<record>& all) { take_in(all); },
+            [this](const error& why) { journal_unreadable(why); });
+      },
+      [this](const error& why) { journal_unreadable(why); });
+}
+
+void engine_actor::take_in(std::vector<record> records) {
+  ask_named(
+      self_, ctx_, names::store, store_patience, read_kind{"rollback", 0},
+      [this, records = std::move(records)](const std::vector<record>& rollbacks) {
+        auto undone = token_journal::undone_by(rollbacks);
+        if (!undone) give_up("reading the rollbacks", undone.error());
+        if (auto ok = journal_.read(records, *undone); !ok)
+          give_up("reading the journal of tokens", ok.error());
+        for (auto version : went_back_) journal_.roll_back(version);
+        journal_ready();
+      },
+      [this](const error& why) { journal_unreadable(why); });
+}
+
+void engine_actor::journal_unreadable(const error& why) {
+  if (why.code != errc::timeout) give_up("reading the journal of tokens", why);
+  journal_ready(); // no store: turns begin anew
+}
+
+void engine_actor::journal_ready() {
+  journal_read_ = true;
+  for (auto& [ask, answer] : std::exchange(early_, {})) take(std::move(ask), std::move(answer));
+}
+
+void engine_actor::schedule_journal() {
+  if (std::exchange(journal_due_, true)) return;
+  if (buggify<"engine: its journal is written at once">()) {
+    self_->send(self_, write_tokens{});
+    return;
+  }
+  send_later(self_, from_seconds(ctx_->config.rollout.journal_interval), write_tokens{});
+}
+
+void engine_actor::write_journal() {
+  journal_due_ = false;
+  if (journal_busy_) return; // the answer comes back here
+  auto record = journal_.unwritten(lineage_);
+  if (!record) return;
+  journal_busy_ = true;
+  const auto bytes = record->body.size();
+  ask_named(
+      self_, ctx_, names::store, store_patience, append_records{{std::move(*record)}},
+      [this, bytes](const std::vector<append_outcome>& at) {
+        journal_busy_ = false;
+        ++journal_records_;
+        journal_bytes_ += bytes;
+        journal_.written(at.at(0).seq);
+        if (journal_.has_unwritten()) schedule_journal();
+      },
+      [this](const error& why) { // no store, no journal: turns go on, and are kept when they are complete
+        journal_busy_ = false;
+        journal_.refused(why.code == errc::conflict);
+        if (journal_.has_unwritten()) schedule_journal();
+      });
 }
 
 } // namespace troupe

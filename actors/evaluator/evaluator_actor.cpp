@@ -56,7 +56,13 @@ void evaluator_actor::ended(const rollout_key& key) {
   fill();
 }
 
+void evaluator_actor::want_slots(std::size_t n) {
+  if (ctx_->evaluation_slots->exchange(n) != n)
+    tell(self_, ctx_->names->find(names::manager), slots_changed{});
+}
+
 void evaluator_actor::fill() {
+  want_slots(waiting_.size() + running_.size());
   while (!waiting_.empty() &&
          running_.size() < static_cast<std::size_t>(ctx_->config.rollout.max_concurrent)) {
     const auto key = waiting_.front();

@@ -20,14 +20,16 @@ namespace troupe {
 ///   EVAL-1  The same (round, question, sample) is the same rollout: an evaluation that starts again finishes what is durable
 ///           without sampling it again.
 ///   EVAL-2  A failed rollout is missing data, never a wrong answer; its count is in the record.
+///   EVAL-3  While it runs, training rollouts leave it their slots (rollout.preempt); it does not wait for them.
 class evaluator_actor {
 public:
   static constexpr const char* name = "evaluator";
-  evaluator_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_(std::move(ctx)) {}
+  evaluator_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_(std::move(ctx)) { want_slots(0); }
   behavior make_behavior();
 
 private:
   void fill();
+  void want_slots(std::size_t n);
   void ended(const rollout_key& key);
   rollout_key key_of(std::size_t question, int sample) const;
 

@@ -391,7 +391,7 @@ void learner_actor::try_save(const std::shared_ptr<const checkpoint>& what,
 
 void learner_actor::publish(std::function<void()> then) {
   auto weights = model_->snapshot();
-  ctx_->board->publish(weights, version_);
+  ctx_->board->publish(weights, version_, lineage_);
   recent_[version_] = weights;
   while (recent_.size() > static_cast<std::size_t>(ctx_->config.rl.eta) + 2) recent_.erase(recent_.begin());
   auto told = [this, then] { // LEARN-2
@@ -404,7 +404,7 @@ void learner_actor::publish(std::function<void()> then) {
     tell(self_, ctx_->names->find(names::manager), version_published{version_});
   }
   ask_named(
-      self_, ctx_, names::engine, std::chrono::seconds(60), new_weights{weights, version_},
+      self_, ctx_, names::engine, std::chrono::seconds(60), new_weights{weights, version_, lineage_},
       [told](const done&) { told(); }, [](const error& why) { give_up("publishing weights", why); });
 }
 

@@ -24,18 +24,14 @@ behavior replay_buffer::make_behavior() {
         try_batch();
       },
       [this](const rollout_failed& end) {
-        json::object body{{"code", to_string(end.reason.code)}, {"message", end.reason.message}};
-        ask_named(
-            self_, ctx_, names::store, std::chrono::seconds(60),
-            append_records{{{stream_of(end.key), "failed", "failed/" + end.key.text(), json::dump(body)}}},
-            [](const std::vector<append_outcome>&) {},
-            [](const error&) {}); // conflict: the rollout committed it itself
+        note_failure(end);
         auto found = groups_.find(end.key.group);
         if (found == groups_.end() || found->second.finished.contains(end.key.attempt)) return;
         found->second.failed.emplace(end.key.attempt, end.reason);
         found->second.parked.erase(end.key.attempt);
         try_batch();
       },
+      [this](const retry_wanted& wish) -> result<retry_granted> { return grant_retry(wish.key); },
       [this](const rollout_parked& news) {
         auto found = groups_.find(news.key.group);
         if (found == groups_.end() || found->second.finished.contains(news.key.attempt)) return;
@@ -85,6 +81,59 @@ behavior replay_buffer::make_behavior() {
       },
       resume_handler(),
   };
+}
+
+void replay_buffer::note_failure(const rollout_failed& end) {
+  ask_named(
+      self_, ctx_, names::store, std::chrono::seconds(60), read_stream{stream_of(end.key)},
+      [this, end](const std::vector<record>& records) {
+        const auto state = failure_in(records);
+        if (state.failed) return; // the rollout committed it itself
+        ask_named(
+            self_, ctx_, names::store, std::chrono::seconds(60),
+            append_records{{failed_record_of(end.key, state.retries, end.reason)}},
+            [](const std::vector<append_outcome>&) {}, [](const error&) {}); // conflict: the same
+      },
+      [](const error&) {});
+}
+
+result<retry_granted> replay_buffer::grant_retry(const rollout_key& key) {
+  reply<retry_granted> answer(self_);
+  auto promise = answer.promise();
+  const auto found = groups_.find(key.group);
+  const auto refuse = [&](errc code, const std::string& why) {
+    answer.fail({code, key.text() + " " + why});
+    return promise;
+  };
+  if (!ready_) return refuse(errc::unavailable, "cannot be looked up: the books are being read");
+  if (key.why != purpose::train || !known_.contains(key.group))
+    return refuse(errc::not_found, "is no training rollout of this run");
+  if (found == groups_.end())
+    return refuse(errc::conflict, "cannot be tried again: its group has been trained on or retired");
+  const auto failed = found->second.failed.find(key.attempt);
+  if (failed == found->second.failed.end() || failed->second.code != errc::exhausted)
+    return refuse(errc::not_found, "is not in quarantine");
+  if (current_ &&
+      std::find(current_->groups.begin(), current_->groups.end(), key.group) != current_->groups.end())
+    return refuse(errc::conflict, "cannot be tried again: its group is being trained on");
+  ask_named(
+      self_, ctx_, names::store, std::chrono::seconds(10), read_stream{stream_of(key)},
+      [this, key, shared = std::make_shared<reply<retry_granted>>(std::move(answer))](
+          const std::vector<record>& records) {
+        ask_named(
+            self_, ctx_, names::store, std::chrono::seconds(10),
+            append_records{{retry_record_of(key, failure_in(records).retries + 1)}},
+            [this, key, shared](const std::vector<append_outcome>&) {
+              const auto group = groups_.find(key.group);
+              if (group == groups_.end())
+                return shared->fail({errc::conflict, key.text() + ": its group has left meanwhile"});
+              group->second.failed.erase(key.attempt);
+              shared->deliver({group->second.version});
+            },
+            [shared](const error& why) { shared->fail(why); });
+      },
+      [](const error&) {});
+  return promise;
 }
 
 balance replay_buffer::sheet() const {

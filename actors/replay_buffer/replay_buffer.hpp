@@ -13,6 +13,7 @@ namespace troupe {
 /// | rollout_failed   | -  (durable; the group goes on with its survivors)                               |
 /// | rollout_parked   | -  (no batch waits for its group)                                                |
 /// | group_readmitted | -  (its rollouts go on: the group is as old as that version)                     |
+/// | retry_wanted     | retry_granted: a quarantined rollout of an open group is pending again          |
 /// | next_batch       | batch_ptr, when the batch of that step is complete                               |
 /// | batch_consumed   | -  (its groups leave)                                                            |
 /// | reread_books     | -  (the learner's start added to the ledger what a crash had kept from it)       |
@@ -43,6 +44,8 @@ private:
     std::set<std::uint32_t> parked;
   };
   balance sheet() const;
+  void note_failure(const rollout_failed& end);
+  result<retry_granted> grant_retry(const rollout_key& key);
   void recover();
   void try_batch();
   std::optional<std::vector<std::uint64_t>> choose_groups();

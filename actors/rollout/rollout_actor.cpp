@@ -37,6 +37,10 @@ behavior rollout_actor::make_behavior() {
         park_soon_ = park_soon_ || wish.soon;
         if (checking_ && may_park() && trajectory_->next() == trajectory::need::tools) park();
       },
+      [this](const yield_slot&) {
+        yield_wanted_ = job_.key.why == purpose::train;
+        if (checking_ && yield_wanted_ && trajectory_->next() == trajectory::need::tools) yield();
+      },
       [this](const unpark_rollout&) -> result<done> {
         if (slot_ == slot::parking) slot_again_ = true;
         if (slot_ == slot::free) take_slot();
@@ -47,8 +51,9 @@ behavior rollout_actor::make_behavior() {
 }
 
 void rollout_actor::restore(const std::vector<record>& records) {
-  for (const auto& r : records)
-    if (r.kind == "failed") return report_failure(r); // again: who waits for it may be new
+  const auto failure = failure_in(records);
+  retries_ = failure.retries;
+  if (failure.failed) return report_failure(*failure.failed); // again: who waits for it may be new
   if (auto ok = replay_records(*trajectory_, records, observed_); !ok) return fail_rollout(ok.error());
   advance();
 }
@@ -76,6 +81,7 @@ void rollout_actor::advance() {
   }
   if (next == trajectory::need::tools) call_tools();
   if (park_wanted_ && may_park() && (finished_turn_ || park_soon_)) return park(); // ROLL-4
+  if (yield_wanted_ && finished_turn_) return yield();                             // MAN-6
   if (next == trajectory::need::turn) generate_turn();
 }
 
@@ -92,9 +98,14 @@ void rollout_actor::generate_turn() {
   request.stop = ctx_->rules.turn_ends();
   request.sampling = job_.sampling;
   request.seed = ctx_->seed_for("sampling");
+  // Whoever the learner waits for first: evaluations, then the oldest groups.
+  request.priority = job_.key.why == purpose::evaluation
+                         ? 0
+                         : 1 + static_cast<int>(std::min<std::uint64_t>(job_.key.group, 1u << 30));
+  request.stream = ctx_->config.rollout.journal_interval > 0;
   const auto asked = ctx_->time->now();
   ask_named(
-      self_, ctx_, names::engine, turn_patience(), generate{std::move(request)},
+      self_, ctx_, names::engine, turn_patience(), generate{std::move(request), job_.version},
       [this, asked](const generated& turn) {
         if (tracing())
           trace_span(stream_of(job_.key), "generate", asked, ctx_->time->now(),
@@ -108,6 +119,8 @@ void rollout_actor::generate_turn() {
               trajectory_->add_turn(turn);
               observed_.clear();
               finished_turn_ = true;
+              if (!std::exchange(progressed_, true)) // ROLL-6
+                tell(self_, ctx_->names->find(names::rollouts), child_progressed{stream_of(job_.key)});
               advance();
             },
             [](const error& why) { give_up("committing a turn", why); });
@@ -230,9 +243,16 @@ void rollout_actor::park() {
       [](const error& why) { give_up("committing that a rollout is parked", why); });
 }
 
+void rollout_actor::yield() {
+  if (slot_ != slot::held) return;
+  slot_ = slot::free;
+  tell(self_, ctx_->names->find(names::manager), slot_yielded{job_.key});
+  if (trajectory_->next() == trajectory::need::turn) self_->quit();
+}
+
 void rollout_actor::take_slot() {
   slot_ = slot::held;
-  park_wanted_ = park_soon_ = finished_turn_ = false;
+  yield_wanted_ = park_wanted_ = park_soon_ = finished_turn_ = false;
   started_ = ctx_->time->now();
 }
 
@@ -266,24 +286,18 @@ void rollout_actor::judge() {
 
 void rollout_actor::fail_rollout(const error& why) {
   if (std::exchange(failing_, true)) return;
-  json::object body{{"code", to_string(why.code)}, {"message", why.message}};
   ask_named(
-      self_, ctx_, names::store, store_patience,
-      append_records{{{stream_of(job_.key), "failed", "failed/" + job_.key.text(), json::dump(body)}}},
+      self_, ctx_, names::store, store_patience, append_records{{failed_record_of(job_.key, retries_, why)}},
       [this, why](const std::vector<append_outcome>&) {
         tell(self_, ctx_->names->find(job_.report_to), rollout_failed{job_.key, why});
+        tell(self_, ctx_->names->find(names::engine), forget_sequence{job_.key.number()});
         tell(self_, ctx_->names->find(names::manager), rollout_ended{job_.key});
         self_->quit();
       },
       [](const error& cause) { give_up("committing a failure", cause); });
 }
 
-void rollout_actor::report_failure(const record& failed) {
-  error why{errc::internal, "failed in an earlier life"};
-  if (const auto body = json::parse(failed.body); body && body->is_object()) {
-    if (auto code = json::string_at(body->get_object(), "code")) why.code = parse_errc(*code);
-    if (auto text = json::string_at(body->get_object(), "message")) why.message = *text;
-  }
+void rollout_actor::report_failure(const error& why) {
   tell(self_, ctx_->names->find(job_.report_to), rollout_failed{job_.key, why});
   tell(self_, ctx_->names->find(names::manager), rollout_ended{job_.key});
   self_->quit();

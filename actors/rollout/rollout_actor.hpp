@@ -16,6 +16,7 @@ namespace troupe {
 /// | in             | out                                                                                              |
 /// | tool_finished  | -                                                                                                |
 /// | park_rollout   | rollout_parked, at the next turn boundary                                                        |
+/// | yield_slot     | slot_yielded, at the next turn boundary                                                          |
 /// | unpark_rollout | done                                                                                             |
 /// tells: rollout_finished or rollout_failed to `report_to`, rollout_ended to the manager, then ends.
 ///
@@ -30,6 +31,8 @@ namespace troupe {
 ///           on from its records, so that with the same weights it leaves the same tokens. Every life that was given a slot
 ///           finishes at least one turn, hence parking never lasts for ever.
 ///   ROLL-5  It is sampled with weights no older than its group's version, however its start and a change of weights crossed.
+///   ROLL-6  A life that commits a turn has made progress: only deaths without one in between count as those of a poison task. So what kills
+///           rollouts at random does not select the short ones.
 class rollout_actor {
 public:
   static constexpr const char* name = "rollout";
@@ -50,11 +53,12 @@ private:
   duration next_check() const;
   void park();
   void parked();
+  void yield();
   void take_slot();
   void judge();
   void finish();
   void fail_rollout(const error& why);
-  void report_failure(const record& failed);
+  void report_failure(const error& why);
   void fault(std::string_view point) const;
   duration turn_patience() const;
 
@@ -68,7 +72,9 @@ private:
   /// parking: its record is on the way to the store.
   enum class slot : std::uint8_t { held, parking, free } slot_ = slot::held;
   bool slot_again_ = false; ///< given back while it was parking
-  bool park_wanted_ = false, park_soon_ = false;
+  bool park_wanted_ = false, park_soon_ = false, yield_wanted_ = false;
+  std::uint64_t retries_ = 0;  ///< after a quarantine, by hand
+  bool progressed_ = false;    ///< this life has committed a turn
   bool failing_ = false;       ///< its failure is on the way to the store
   bool finished_turn_ = false; ///< in this life, or since it has its slot again
   duration started_{}, tools_asked_{};

@@ -25,6 +25,7 @@ behavior rollout_manager::make_behavior() {
       },
       [this](const rollout_ended& gone) {
         if (!planted("slot_leaked")) running_.erase(gone.key);
+        yielding_.erase(gone.key);
         known_.erase(gone.key);
         std::erase(waiting_, gone.key); // held back, and ended before it was stopped
         if (auto group = parked_.find(gone.key.group); group != parked_.end()) {
@@ -36,15 +37,33 @@ behavior rollout_manager::make_behavior() {
       [this](const rollout_parked& news) {
         if (!known_.contains(news.key)) return; // the books will name it, or it was given up
         running_.erase(news.key);
+        yielding_.erase(news.key);
         parked_[news.key.group].insert(news.key);
         admit();
         fill_slots();
+      },
+      [this](const slot_yielded& news) {
+        if (running_.erase(news.key) == 0) return; // given up or held back meanwhile
+        probe<"manager: a rollout yields its slot">();
+        yielding_.erase(news.key);
+        waiting_.insert(std::find_if(waiting_.begin(), waiting_.end(),
+                                     [&](const rollout_key& other) { return news.key < other; }),
+                        news.key);
+        fill_slots();
+      },
+      [this](const slots_changed&) { fill_slots(); },
+      [this](const retry_rollout& wish) -> result<done> {
+        reply<done> answer(self_);
+        auto promise = answer.promise();
+        retry(wish.key, std::move(answer));
+        return promise;
       },
       [this](const recover_rollouts&) { recover(); },
       [this](const rollouts_lost&) {
         probe<"manager: all rollouts are lost with their supervisor">();
         waiting_.insert(waiting_.begin(), running_.begin(), running_.end());
         running_.clear();
+        yielding_.clear();
         fill_slots();
       },
       [this](const set_admission& wish) -> result<done> {
@@ -157,6 +176,7 @@ result<done> rollout_manager::hold_back() {
   for (const auto& [key, version] : known_) {
     if (version <= ctx_->board->confirmed()) continue;
     probe<"manager: a rollout is held back for newer weights">();
+    yielding_.erase(key);
     if (running_.erase(key) > 0) waiting_.push_back(key);
     ++*open; // an earlier life may have started it: asked for by name, whether it runs or not
     ask_named(
@@ -171,10 +191,54 @@ result<done> rollout_manager::hold_back() {
   return promise;
 }
 
+std::size_t rollout_manager::slots() const {
+  const auto all = static_cast<std::size_t>(ctx_->config.rollout.max_concurrent);
+  return ctx_->config.rollout.preempt ? all - std::min(all, ctx_->evaluation_slots->load()) : all;
+}
+
+void rollout_manager::make_room() {
+  if (!ctx_->config.rollout.preempt || running_.size() < slots()) return;
+  auto over = running_.size() - yielding_.size();
+  over -= std::min(over, slots());
+  std::set<rollout_key> older; // than some that run
+  for (const auto& key : waiting_)
+    if (known_.at(key) <= ctx_->board->confirmed()) older.insert(key);
+  auto next = older.begin();
+  for (auto it = running_.rbegin(); it != running_.rend(); ++it) {
+    if (yielding_.contains(*it)) {
+      if (next != older.end()) ++next; // that slot is for it
+      continue;
+    }
+    if (over == 0 && (next == older.end() || next->group >= it->group)) return;
+    over > 0 ? void(--over) : void(++next);
+    yielding_.insert(*it);
+    tell(self_, ctx_->names->find(stream_of(*it)), yield_slot{}); // MAN-6
+  }
+}
+
+void rollout_manager::retry(const rollout_key& key, reply<done> answer) {
+  auto shared = std::make_shared<reply<done>>(std::move(answer));
+  auto refuse = [shared](const error& why) { shared->fail(why); };
+  ask_named(
+      self_, ctx_, names::replay, std::chrono::seconds(10), retry_wanted{key},
+      [this, key, shared, refuse](const retry_granted& granted) {
+        auto start = [this, key, shared, version = granted.version] {
+          if (known_.emplace(key, version).second) waiting_.push_front(key);
+          shared->deliver(done{});
+          fill_slots();
+        };
+        ask_named( // what is quarantined is forgotten, so that it can start again
+            self_, ctx_, names::rollouts, std::chrono::seconds(10), stop_child{stream_of(key)},
+            [start](const done&) { start(); },
+            [start, refuse](const error& why) { why.code == errc::not_found ? start() : refuse(why); });
+      },
+      refuse);
+}
+
 void rollout_manager::fill_slots() {
   const auto weights = ctx_->board->confirmed();
-  while (ready_ && *ctx_->admission &&
-         running_.size() < static_cast<std::size_t>(ctx_->config.rollout.max_concurrent)) {
+  make_room();
+  while (ready_ && *ctx_->admission && running_.size() < slots()) {
     const auto next = std::find_if(waiting_.begin(), waiting_.end(), // MAN-5
                                    [&](const rollout_key& key) { return known_.at(key) <= weights; });
     if (next == waiting_.end()) {

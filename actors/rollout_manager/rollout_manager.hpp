@@ -13,6 +13,9 @@ namespace troupe {
 /// | version_published      | more admissions                                                  |
 /// | rollout_ended          | its slot is given to the next rollout                            |
 /// | rollout_parked         | its slot is given to the next; group_readmitted when it goes on  |
+/// | slot_yielded           | its slot is given to the next; it waits for one in its place     |
+/// | slots_changed          | training rollouts are asked to yield, or slots are given out     |
+/// | retry_rollout          | done: a quarantined rollout is tried again                       |
 /// | groups_retired         | as many groups more                                              |
 /// | weights_went_back      | done, when no rollout runs that was admitted for newer weights   |
 /// | recover_rollouts       | every rollout of an unconsumed group is started (again)          |
@@ -35,6 +38,9 @@ namespace troupe {
 ///   MAN-5  A rollout starts, and goes on after a resume, with weights no older than those its group was admitted with. So a run
 ///          that went back to an older checkpoint takes the same way again: what had been admitted later is stopped before the engine has the older weights, and waits for
 ///          its version.
+///   MAN-6  Where slots are short, evaluations go first and older groups before newer ones (rollout.preempt): the newest running rollouts are
+///          asked to yield their slots at a turn boundary, after at least one turn of that life. They wait in their group's place; nothing is
+///          dropped, sampled again or parked.
 class rollout_manager {
 public:
   static constexpr const char* name = "rollout_manager";
@@ -49,6 +55,9 @@ private:
   void readmit_into_room();
   void readmit_oldest();
   void park_running(bool soon);
+  void make_room();
+  void retry(const rollout_key& key, reply<done> answer);
+  std::size_t slots() const;
   result<done> hold_back();
   std::uint64_t window() const;
   std::uint64_t capacity() const;
@@ -59,6 +68,7 @@ private:
   std::deque<rollout_key> waiting_;
   std::map<rollout_key, std::uint64_t> known_; ///< waiting or running, and the version at their admission
   std::set<rollout_key> running_;
+  std::set<rollout_key> yielding_;                        ///< running ones that were asked for their slot
   std::map<std::uint64_t, std::set<rollout_key>> parked_; ///< by group
   bool ready_ = false, admitting_ = false;
 };

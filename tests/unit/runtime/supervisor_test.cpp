@@ -323,6 +323,28 @@ TEST(APoisonChild, IsQuarantinedAfterThreeEndsAndDisturbsNobody) { // SUP-5, pro
   EXPECT_TRUE(w.answers("poison")) << "a released child has its three tries again";
 }
 
+TEST(Progress, StartsTheCountToQuarantineAnew) { // SUP-5: who dies now and then in a long life is no poison
+  world w{1};
+  auto spec = w.child("x");
+  spec.quarantine_after = 3;
+  w.start({spec});
+  for (int i = 0; i < 10; ++i) {
+    w.kill_child("x");
+    w.sim.run_for(10s);
+    w.kill_child("x");
+    w.sim.run_for(10s);
+    tell(w.supervisor, child_progressed{"x"});
+    tell(w.supervisor, child_progressed{"nobody"});
+    w.sim.run_for(1s);
+  }
+  EXPECT_TRUE(w.answers("x"));
+  for (int i = 0; i < 3; ++i) {
+    w.kill_child("x");
+    w.sim.run_for(10s);
+  }
+  EXPECT_EQ(w.state_of("x"), "quarantined");
+}
+
 TEST(ANormalEnd, StartsTheCountToQuarantineAnew) { // SUP-5
   world w{1};
   w.options.intensity = 10;
