@@ -296,7 +296,7 @@ void run_config::visit(config_visitor& v) {
   v.key("health.store_patience", health.store_patience, {0.05, 3600}, "s",
         "For the store: longer than the disk's slowest fsync.");
   v.key("health.learner_patience", health.learner_patience, {0.05, 86'400}, "s",
-        "For the learner: longer than its longest step.");
+        "For the learner, and with model.path for the engine: longer than its longest step.");
 
   v.section("control", "The REST control actor.");
   v.key("control.enabled", control.enabled, "Serve it.");
