@@ -7,7 +7,7 @@ namespace troupe {
 /// The border between the program, which is linked without LibTorch, and libtroupe_torch.so, which holds it.
 /// Raised with every change of learner.hpp, weights.hpp or model_config.hpp: a plugin of another build is
 /// refused, not called.
-inline constexpr int learner_plugin_version = 2;
+inline constexpr int learner_plugin_version = 3;
 
 extern "C" {
 using learner_plugin_version_function = int();
