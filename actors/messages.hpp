@@ -44,11 +44,17 @@ struct manager_status {
 };
 
 // -- engine --------------------------------------------------------------------------------------------------------------
-/// -> generated. `oldest`: no token of it may be of older weights, whoever asked for it before.
-struct generate { generate_request request; std::uint64_t oldest = 0; };
+/// -> generated. `oldest`: no token of it may be of older weights, whoever asked for it before. Who listens to a streaming request is
+/// told of its tokens in the step that samples them.
+struct generate { generate_request request; std::uint64_t oldest = 0; actor_ref listener{}; };
+struct tokens_sampled { std::vector<token_news> news; };  ///< engine -> listener, once a step
+struct cancel_generation { std::uint64_t sequence = 0; }; ///< ends it before the next step; its `generate` fails with cancelled
+struct cancel_listened {};                      ///< a listener's new life -> engine: what its last one asked for is of no use
+struct pause_engine { bool paused = true; };    ///< no step while paused; what runs stays as it is. -> done
 struct forget_sequence { std::uint64_t sequence = 0; };
-/// -> done, when the next step will use them. `lineage`: rollbacks of the run before it made these weights.
-struct new_weights { weights_ptr weights; std::uint64_t version = 0, lineage = 0; };
+/// -> done, when the next step will use them. `lineage`: rollbacks of the run before it made these weights. Without a policy, that of the
+/// configuration.
+struct new_weights { weights_ptr weights; std::uint64_t version = 0, lineage = 0; std::optional<kv_policy> policy{}; };
 struct engine_step {};                          ///< engine to itself
 struct write_tokens {};                         ///< engine to itself: its journal is due
 struct engine_status_request {};                ///< -> engine_status
@@ -174,6 +180,10 @@ TROUPE_LOCAL_TYPE(troupe::manager_status_request)
 TROUPE_LOCAL_TYPE(troupe::manager_status)
 TROUPE_LOCAL_TYPE(troupe::generate)
 TROUPE_LOCAL_TYPE(troupe::generated)
+TROUPE_LOCAL_TYPE(troupe::tokens_sampled)
+TROUPE_LOCAL_TYPE(troupe::cancel_generation)
+TROUPE_LOCAL_TYPE(troupe::cancel_listened)
+TROUPE_LOCAL_TYPE(troupe::pause_engine)
 TROUPE_LOCAL_TYPE(troupe::forget_sequence)
 TROUPE_LOCAL_TYPE(troupe::new_weights)
 TROUPE_LOCAL_TYPE(troupe::engine_step)

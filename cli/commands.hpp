@@ -102,6 +102,42 @@ struct sim_arguments {
 };
 int sim(const sim_arguments& arguments);
 
+struct generate_arguments {
+  std::filesystem::path model;
+  std::string prompt; ///< "-": standard input
+  std::string system;
+  std::vector<std::string> stop;
+  bool raw = false, json = false;
+  int max_tokens = 512;
+  long long seed = -1;                                                      ///< -1: another one each time
+  double temperature = -1, top_p = -1, min_p = -1, repetition_penalty = -1; ///< -1: the model's own
+  int top_k = -1;
+  int threads = 0; ///< 0: one for each core
+  std::string mode = "exact";
+};
+/// Streams the text that a model generates.
+int generate(const generate_arguments& arguments);
+
+struct serve_arguments {
+  std::filesystem::path model;
+  std::string host = "127.0.0.1";
+  int port = 8000;
+  std::string api_key, admin_key; ///< empty: $TROUPE_API_KEY, $TROUPE_ADMIN_KEY, or none
+  std::vector<std::string> served_model_name;
+  std::string tool_call_parser = "auto";
+  std::string mode = "exact";
+  int max_model_len = 0; ///< 0: the model's
+  int max_num_seqs = 64;
+  long long kv_cache_tokens = 0; ///< 0: what fits
+  int prefill_chunk = 256, threads = 0, max_queue = 10000;
+  double request_timeout = 600; ///< seconds
+  long long stream_buffer = 1 << 20;
+  long long seed = -1;
+  std::string version; ///< of the program
+};
+/// Serves a model by OpenAI's API until a signal.
+int serve(const serve_arguments& arguments);
+
 int doctor(bool json);
 
 } // namespace troupe::cli

@@ -106,6 +106,82 @@ int main(int argc, char** argv) {
   verb->add_flag("--json", sim.json, "Print JSON");
   verb->callback([&] { code = cli::sim(sim); });
 
+  cli::generate_arguments generate;
+  verb = app.add_subcommand("generate", "Stream the text that a model generates");
+  verb->add_option("prompt", generate.prompt, "The text; - reads standard input")->required();
+  verb->add_option("--model", generate.model,
+                   "A folder of Hugging Face's transformers, a GGUF file, or a run's folder")
+      ->required();
+  verb->add_option("--system", generate.system, "The system message");
+  verb->add_flag("--raw", generate.raw, "Plain text: no chat template");
+  verb->add_option("--max-tokens", generate.max_tokens, "At most so many tokens")
+      ->check(CLI::Range(1, 1 << 24));
+  verb->add_option("--temperature", generate.temperature,
+                   "0: the likeliest token each time; else the model's own, or 1")
+      ->check(CLI::Range(0.0, 100.0));
+  verb->add_option("--top-p", generate.top_p,
+                   "Of the likeliest tokens, those that reach this chance together")
+      ->check(CLI::Range(1e-9, 1.0));
+  verb->add_option("--top-k", generate.top_k, "So many of the likeliest tokens (0: all)")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--min-p", generate.min_p, "Not below this share of the likeliest token's chance")
+      ->check(CLI::Range(0.0, 1.0));
+  verb->add_option("--repetition-penalty", generate.repetition_penalty,
+                   "Above 1: tokens that were there are less likely")
+      ->check(CLI::Range(0.01, 100.0));
+  verb->add_option("--seed", generate.seed, "The same seed gives the same text")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--stop", generate.stop, "End before this text (may be given several times)")
+      ->take_all()
+      ->allow_extra_args(false);
+  verb->add_option("--threads", generate.threads, "Threads that compute (0: one for each core)")
+      ->check(CLI::Range(0, 256));
+  verb->add_option("--mode", generate.mode,
+                   "exact: float32 arithmetic, the same bits as in training; fast: quantised")
+      ->check(CLI::IsMember({"exact", "fast"}));
+  verb->add_flag("--json", generate.json, "Print one JSON object at the end");
+  verb->callback([&] { code = cli::generate(generate); });
+
+  cli::serve_arguments serve;
+  serve.version = TROUPE_VERSION;
+  verb = app.add_subcommand("serve", "Serve a model by OpenAI's API, in vLLM's dialect (docs/serving.md)");
+  verb->add_option("--model", serve.model,
+                   "A folder of Hugging Face's transformers, a GGUF file, or a run's folder")
+      ->required();
+  verb->add_option("--host", serve.host, "The address to listen on");
+  verb->add_option("--port", serve.port, "0: any free one")->check(CLI::Range(0, 65535));
+  verb->add_option("--api-key", serve.api_key, "Requests must bring it; else $TROUPE_API_KEY");
+  verb->add_option("--admin-key", serve.admin_key,
+                   "For pause, resume and new weights; else $TROUPE_ADMIN_KEY");
+  verb->add_option("--served-model-name", serve.served_model_name,
+                   "The model's names in the API (the first is shown)");
+  verb->add_option("--tool-call-parser", serve.tool_call_parser, "How the model writes calls of tools")
+      ->check(CLI::IsMember({"auto", "none", "hermes", "llama3_json", "mistral"}));
+  verb->add_option("--mode", serve.mode,
+                   "exact: float32 arithmetic, the same bits as in training; fast: quantised")
+      ->check(CLI::IsMember({"exact", "fast"}));
+  verb->add_option("--max-model-len", serve.max_model_len, "Tokens of prompt and answer (0: the model's)")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--max-num-seqs", serve.max_num_seqs, "Sequences that decode at once")
+      ->check(CLI::Range(1, 4096));
+  verb->add_option("--kv-cache-tokens", serve.kv_cache_tokens,
+                   "Tokens whose keys and values are kept (0: what fits)")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--prefill-chunk", serve.prefill_chunk, "Prompt tokens computed in one step")
+      ->check(CLI::Range(1, 65536));
+  verb->add_option("--max-queue", serve.max_queue, "Requests that are open at once; beyond: 429")
+      ->check(CLI::Range(1, 1000000));
+  verb->add_option("--request-timeout", serve.request_timeout, "Seconds until a request fails")
+      ->check(CLI::Range(0.1, 1e6));
+  verb->add_option("--stream-buffer", serve.stream_buffer,
+                   "Bytes that wait for a slow client; beyond, it is cut off")
+      ->check(CLI::Range(1, 1 << 30));
+  verb->add_option("--threads", serve.threads, "Threads that compute (0: one for each core)")
+      ->check(CLI::Range(0, 256));
+  verb->add_option("--seed", serve.seed, "Of requests that bring none (another one each time)")
+      ->check(CLI::NonNegativeNumber);
+  verb->callback([&] { code = cli::serve(serve); });
+
   bool json = false;
   verb = app.add_subcommand("doctor", "Check what this machine has and what is missing");
   verb->add_flag("--json", json, "Print JSON");

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -13,20 +14,21 @@ namespace troupe::cli {
 namespace {
 
 std::atomic<int> signals{0};
+std::atomic<const char*> farewell{nullptr};
 
 void on_signal(int) {
   if (++signals < 2) return;
   // Async-signal-safe only: give the terminal back and go. What is durable stays durable.
   [[maybe_unused]] auto n = ::write(STDERR_FILENO, restore_terminal.data(), restore_terminal.size());
-  constexpr std::string_view text =
-      "\ntroupe: interrupted twice, ended at once; --resume goes on from the last commit\n";
-  n = ::write(STDERR_FILENO, text.data(), text.size());
+  const char* text = farewell;
+  n = ::write(STDERR_FILENO, text, std::strlen(text));
   ::_exit(130);
 }
 
 } // namespace
 
-void install_signals() {
+void install_signals(const char* last_words) {
+  farewell = last_words;
   struct sigaction action {};
   action.sa_handler = on_signal;
   ::sigaction(SIGINT, &action, nullptr);

@@ -40,8 +40,10 @@ private:
 /// The display that fits --progress and the terminal.
 live_view_options view_options(const std::string& progress, const std::string& run);
 
-/// Counts SIGINT and SIGTERM; the second ends the process.
-void install_signals();
+/// Counts SIGINT and SIGTERM; the second ends the process with these words.
+void install_signals(
+    const char* last_words =
+        "\ntroupe: interrupted twice, ended at once; --resume goes on from the last commit\n");
 int signals_seen();
 
 } // namespace troupe::cli

@@ -137,6 +137,7 @@ expected<void> cpu_engine::submit(generate_request request) {
   busy_.insert(request.sequence);
   auto made = std::make_unique<running_request>();
   made->request = std::move(request);
+  made->chain = prefix_chain(made->request.cache_salt);
   made->number = ++submitted_;
   made->rank = std::max(made->request.priority, running_request::protected_rank + 1);
   waiting_.push(std::move(made));
@@ -208,6 +209,7 @@ kept_sequence& cpu_engine::sequence_for(const generate_request& request) {
   }
   auto& made = kept_[request.sequence];
   made = std::make_unique<kept_sequence>(request.sequence, request.group, pool_);
+  made->chain = prefix_chain(request.cache_salt);
   if (request.group != 0) groups_[request.group].push_back(made.get());
   return *made;
 }

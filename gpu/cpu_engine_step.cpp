@@ -209,7 +209,8 @@ void cpu_engine::take_logits(running_request& request, int position, float* logi
   }
   if (asked.sampling.repetition_penalty != 1.0)
     penalise(logits, request.distinct, asked.sampling.repetition_penalty);
-  const double uniform = uniform_at(asked.seed, asked.sequence, request.tokens.size());
+  const double uniform =
+      uniform_at(asked.seed, asked.draws_by_seed ? 0 : asked.sequence, request.tokens.size());
   request.drawn = sample(logits, config_.vocab_size, asked.sampling, uniform, *kernels_.floats, space,
                          asked.top_logprobs, asked.top_logprobs < 0 ? nullptr : &request.likeliest);
 }

@@ -38,7 +38,9 @@ struct generate_request {
   std::vector<token> stop;    ///< ends after any of these, which is part of the output
   sampling_params sampling;
   std::uint64_t seed = 0; ///< with the token's position in the context it fixes the draw (counter-based)
-  int min_new_tokens = 0; ///< `stop` counts only from so many tokens on
+  std::uint64_t cache_salt = 0; ///< beginnings are found by content among sequences of one salt alone
+  bool draws_by_seed = false;   ///< seed and position alone do; otherwise `sequence` does, too
+  int min_new_tokens = 0;       ///< `stop` counts only from so many tokens on
   /// So many of the likeliest tokens beside each sampled one, of the distribution that it was drawn from (what
   /// was cut off is not among them); -1: none are kept.
   int top_logprobs = -1;

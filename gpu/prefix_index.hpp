@@ -8,12 +8,15 @@ namespace troupe {
 /// A running hash of a context at every 16 tokens: equal beginnings have equal chains.
 class prefix_chain {
 public:
+  /// Chains of different salts have nothing in common.
+  explicit prefix_chain(std::uint64_t salt = 0) : salt_(salt) {}
   /// The links of the first `count` tokens. Those that are there are kept: who changed tokens has cut them before.
   void follow(const std::vector<token>& tokens, std::size_t count);
   const std::vector<std::uint64_t>& links() const { return links_; }
   void cut(std::size_t count) { links_.resize(std::min(count, links_.size())); }
 
 private:
+  std::uint64_t salt_;
   std::vector<std::uint64_t> links_;
 };
 

@@ -42,8 +42,10 @@ void check_name(const std::string& name, const std::string& help, bool is_counte
   const auto wrong = [&](const std::string& why) {
     throw std::invalid_argument("metric " + name + ": " + why);
   };
-  if (!name.starts_with("troupe_")) wrong("expected a name that begins with troupe_");
-  for (char c : name)
+  constexpr std::string_view vllm = "vllm:";
+  if (!name.starts_with("troupe_") && !name.starts_with(vllm))
+    wrong("expected a name that begins with troupe_");
+  for (char c : std::string_view(name).substr(name.starts_with(vllm) ? vllm.size() : 0))
     if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '_') wrong("expected lower_case_words");
   if (is_counter != name.ends_with("_total"))
     wrong("expected _total at the end of a counter, and only there");

@@ -52,7 +52,8 @@ private:
 ///   METRIC-2  `text` passes `promtool check metrics`: names begin with troupe_, counters (and only they) end
 ///   with _total, times
 ///             are _seconds and sizes _bytes, every family has a help text. A name that breaks this throws
-///             std::invalid_argument: a programmer's error.
+///             std::invalid_argument: a programmer's error. The one exception is the prefix vllm: of a server's figures,
+///             whose dashboards have that name; the colon is all that promtool says of it.
 /// Thread-safe.
 class metrics_registry {
 public:

@@ -77,6 +77,7 @@ run_tests() {
   setup "$(cache_set "$preset")"
   ensure_promtool
   ensure_smollm2
+  ensure_clients
   case $filter in
   test_*) build "$preset" "$filter" ;;
   *) build "$preset" ;;

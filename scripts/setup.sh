@@ -204,6 +204,14 @@ fetch_smollm2() ( # FOLDER FILE
   rm -rf "$temp"
 )
 
+# The Python environment in which a test drives the server with OpenAI's client. Without it that test is skipped and says so.
+ensure_clients() {
+  local place=$TROUPE_CACHE/oracles
+  ! cmp -s "$root/tests/oracles/requirements.txt" "$place/requirements.txt" || return 0
+  stage "Python packages for tests, 80 MB" "30 s" last_log_line "$root/tests/oracles/venv.sh" true ||
+    say "  They could not be fetched: the test that needs them is skipped."
+}
+
 unpack_package() { # FOLDER PACKAGE
   chmod a+rx "$1" && cd "$1" && { apt-get download "$2" || { apt-get update && apt-get download "$2"; }; } && dpkg-deb -x ./*.deb unpacked
 }

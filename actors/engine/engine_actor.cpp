@@ -36,14 +36,26 @@ behavior engine_actor::make_behavior() {
         auto promise = answer.promise();
         if (!has_weights_)
           answer.fail({errc::unavailable, "the engine has no weights yet"});
-        else if (ask.request.stream && !journal_read_)
+        else if (ask.request.stream && !ask.listener && !journal_read_)
           early_.emplace_back(ask, std::move(answer));
         else
           take(ask, std::move(answer));
         return promise;
       },
       [this](const new_weights& update) -> result<done> {
-        take_weights(update.weights, update.version, update.lineage);
+        take_weights(update.weights, update.version, update.lineage, update.policy);
+        return done{};
+      },
+      [this](const cancel_generation& gone) { cancel(gone.sequence); },
+      [this](const cancel_listened&) {
+        std::vector<std::uint64_t> theirs;
+        for (const auto& [sequence, turn] : open_)
+          if (turn.listener) theirs.push_back(sequence);
+        for (auto sequence : theirs) cancel(sequence); // in whatever order: none of them is heard
+      },
+      [this](const pause_engine& order) -> result<done> {
+        paused_ = order.paused;
+        if (!paused_) schedule();
         return done{};
       },
       [this](const forget_sequence& gone) {
@@ -63,7 +75,7 @@ behavior engine_actor::make_behavior() {
 void engine_actor::take(generate ask, reply<generated> answer) {
   auto& request = ask.request;
   const auto sequence = request.sequence;
-  const bool journaled = request.stream && journaling();
+  const bool journaled = request.stream && !ask.listener && journaling();
   const auto* known = journaled ? journal_.find(request) : nullptr;
   if (known && known->versions.front() < ask.oldest) { // sampled for a dead asker after the weights went back
     probe<"engine: what is known of a turn is too old for its rollout">();
@@ -79,7 +91,7 @@ void engine_actor::take(generate ask, reply<generated> answer) {
     core_->cancel(sequence);
     open_.erase(open);
   }
-  open_turn turn{std::move(answer), known ? known->tokens.size() : 0, journaled};
+  open_turn turn{std::move(answer), known ? known->tokens.size() : 0, journaled, ask.listener};
   if (journaled) journal_.begin(request);
   if (known) {
     probe<"engine: a turn goes on after what the journal knows of it">();
@@ -101,7 +113,8 @@ void engine_actor::take(generate ask, reply<generated> answer) {
   schedule();
 }
 
-void engine_actor::take_weights(const weights_ptr& weights, std::uint64_t version, std::uint64_t lineage) {
+void engine_actor::take_weights(const weights_ptr& weights, std::uint64_t version, std::uint64_t lineage,
+                                std::optional<kv_policy> policy) {
   if (lineage > lineage_) { // ENGA-1
     lineage_ = lineage;
     if (!journal_read_) went_back_.push_back(version);
@@ -115,10 +128,18 @@ void engine_actor::take_weights(const weights_ptr& weights, std::uint64_t versio
     }
   }
   if (has_weights_ && version == version_) return;
-  core_->set_weights(weights, version,
-                     ctx_->config.rl.kv_on_update == "keep" ? kv_policy::keep : kv_policy::recompute);
+  const auto usual = ctx_->config.rl.kv_on_update == "keep" ? kv_policy::keep : kv_policy::recompute;
+  core_->set_weights(weights, version, policy.value_or(usual));
   version_ = version;
   has_weights_ = true;
+}
+
+void engine_actor::cancel(std::uint64_t sequence) {
+  core_->cancel(sequence);
+  const auto found = open_.find(sequence);
+  if (found == open_.end()) return;
+  found->second.answer.fail({errc::cancelled, "the turn was cancelled"});
+  open_.erase(found);
 }
 
 void engine_actor::schedule() {
@@ -130,17 +151,33 @@ void engine_actor::schedule() {
 
 void engine_actor::step() {
   scheduled_ = false;
+  if (paused_) return;
   finished_.clear();
   news_.clear();
   const auto start = ctx_->time->now();
-  const bool more = core_->step(finished_, journaling() ? &news_ : nullptr);
+  const bool more = core_->step(finished_, &news_);
   busy_ += ctx_->time->now() - start;
-  for (const auto& news : news_)
-    if (const auto open = open_.find(news.sequence); open != open_.end())
-      journal_.add(news, open->second.known);
+  spread_news();
   for (auto& turn : finished_) deliver(std::move(turn));
   if (journaling() && journal_.has_unwritten()) schedule_journal();
   if (more) schedule();
+}
+
+/// To the journal, or to who listens: one message to each listener.
+void engine_actor::spread_news() {
+  std::vector<std::pair<actor_ref, tokens_sampled>> letters; // most often there is but one
+  for (auto& news : news_) {
+    const auto open = open_.find(news.sequence);
+    if (open == open_.end()) continue;
+    if (open->second.journaled) journal_.add(news, open->second.known);
+    const auto& whom = open->second.listener;
+    if (!whom) continue;
+    auto letter =
+        std::find_if(letters.begin(), letters.end(), [&](const auto& l) { return l.first == whom; });
+    if (letter == letters.end()) letter = letters.insert(letters.end(), {whom, {}});
+    letter->second.news.push_back(std::move(news));
+  }
+  for (auto& [whom, letter] : letters) tell(self_, whom, std::move(letter));
 }
 
 void engine_actor::deliver(generated turn) {

@@ -12,7 +12,10 @@ namespace troupe {
 /// | store: append_records | the journal of tokens, at most once per rollout.journal_interval |
 /// | store: read_kind      | the journal of earlier lives, at its start                      |
 /// | in                    | out                                                      |
-/// | generate              | generated, when the turn is complete                     |
+/// | generate              | generated, when the turn is complete; tokens_sampled to its listener meanwhile |
+/// | cancel_generation     | -  (its generate fails, its place is free before the next step) |
+/// | cancel_listened       | -  (the same for every turn that has a listener)         |
+/// | pause_engine          | done: no step until it goes on                           |
 /// | new_weights           | done: every later token has this version                 |
 /// | forget_sequence       | -  (its KV is freed)                                     |
 /// | engine_status_request | engine_status                                            |
@@ -29,6 +32,8 @@ namespace troupe {
 ///           progress the tokens since the last record of the journal.
 ///   ENGA-3  A repeated request for a turn replaces the older one, whose asker is dead; the turn goes on after what is known of it,
 ///           in this life or from the journal, and its tokens keep their logprobs and versions.
+///   ENGA-4  A listener hears of every token of its sequences that is sampled, in order, before the turn's `generated` is sent. Turns with
+///           a listener are not journaled: who listens has their tokens.
 class engine_actor {
 public:
   static constexpr const char* name = "engine";
@@ -40,12 +45,16 @@ private:
     reply<generated> answer;
     std::size_t known = 0; ///< tokens that its request had already
     bool journaled = false;
+    actor_ref listener{};
   };
   void take(generate ask, reply<generated> answer);
-  void take_weights(const weights_ptr& weights, std::uint64_t version, std::uint64_t lineage);
+  void take_weights(const weights_ptr& weights, std::uint64_t version, std::uint64_t lineage,
+                    std::optional<kv_policy> policy = {});
   void deliver(generated turn);
   void step();
   void schedule();
+  void spread_news();
+  void cancel(std::uint64_t sequence);
   // -- the journal
   bool journaling() const { return ctx_->config.rollout.journal_interval > 0; }
   void read_journal(std::uint64_t newest, std::uint64_t back);
@@ -58,11 +67,11 @@ private:
   self_ptr self_;
   context_ptr ctx_;
   std::unique_ptr<engine_core> core_;
-  std::unordered_map<std::uint64_t, open_turn> open_; ///< by sequence; never iterated
+  std::unordered_map<std::uint64_t, open_turn> open_; ///< by sequence
   std::vector<generated> finished_;
   std::vector<token_news> news_;
   std::uint64_t version_ = 0, lineage_ = 0;
-  bool has_weights_ = false, scheduled_ = false;
+  bool has_weights_ = false, scheduled_ = false, paused_ = false;
   duration started_{}, busy_{};
 
   token_journal journal_;

@@ -82,11 +82,11 @@ expected<void> take_template(language_model& to, std::string source) {
   return {};
 }
 
-expected<language_model> load_folder(const fs::path& folder) {
+expected<language_model> load_folder(const fs::path& folder, tensor_form form) {
   language_model out;
   const auto whole = fs::weakly_canonical(folder);
   out.name = whole.filename().string();
-  auto weights = load_hf_model(folder);
+  auto weights = load_hf_model(folder, form);
   if (!weights) return fail(weights.error());
   auto words = tokenizer::load(folder / "tokenizer.json");
   if (!words && words.error().code == errc::not_found)
@@ -113,8 +113,8 @@ expected<language_model> load_folder(const fs::path& folder) {
   return out;
 }
 
-expected<language_model> load_file(const fs::path& file) {
-  auto read = load_gguf_model(file);
+expected<language_model> load_file(const fs::path& file, tensor_form form) {
+  auto read = load_gguf_model(file, form);
   if (!read) return fail(read.error());
   if (!read->words) return fail(errc::not_found, file.string() + " holds no tokenizer");
   language_model out;
@@ -145,12 +145,12 @@ void unfold_arguments(json::value& message) {
 
 } // namespace
 
-expected<language_model> load_language_model(const fs::path& place) {
+expected<language_model> load_language_model(const fs::path& place, tensor_form form) {
   std::error_code ignored;
   if (!fs::exists(place, ignored))
     return fail(errc::not_found,
                 "no model at " + place.string() + " (expected a folder with config.json, or a GGUF file)");
-  auto out = fs::is_directory(place, ignored) ? load_folder(place) : load_file(place);
+  auto out = fs::is_directory(place, ignored) ? load_folder(place, form) : load_file(place, form);
   if (!out) return out;
   if (const int rows = out->weights->config.vocab_size; out->words->vocab_size() > rows)
     return fail(errc::corrupt, place.string() + ": its tokenizer has " +

@@ -23,7 +23,9 @@ struct language_model {
 /// Reads a folder of Hugging Face's transformers (config.json, safetensors, tokenizer.json, and where they are there tokenizer_config.json,
 /// chat_template.jinja, generation_config.json) or a GGUF file. Errors: those of the parts; not_found for a model
 /// without a tokenizer; corrupt where the tokenizer has more tokens than the model has rows.
-expected<language_model> load_language_model(const std::filesystem::path& place);
+/// As stored, weights are for an engine alone.
+expected<language_model> load_language_model(const std::filesystem::path& place,
+                                             tensor_form form = tensor_form::float32);
 
 /// The tokens of a plain text: names of added tokens are read, and the tokens that the tokenizer puts around a text (a BOS) are added.
 std::vector<token> prompt_tokens(const language_model& model, std::string_view text);

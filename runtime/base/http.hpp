@@ -27,6 +27,7 @@
 ///   with the request. HTTP-2  A responder that is dropped, or not used before its deadline, answers 503.
 ///   HTTP-3  Whatever bytes arrive, the server neither crashes nor keeps a connection beyond its deadlines or
 ///   limits. HTTP-4  `stop` ends within its grace plus a moment: answers that are there by then are sent.
+///   HTTP-5  Whoever asked by `on_gone` is told, once, when the peer leaves before its answer is complete.
 namespace troupe::http {
 
 using header_list = std::vector<std::pair<std::string, std::string>>;
@@ -100,6 +101,10 @@ public:
   /// Sends the head now, the body as it comes. Its `body` is the first piece. A stream that is not open if it
   /// was answered before.
   body_stream start(response head) const;
+  /// `what` runs in a thread of the server, if the peer closes its side of the connection (or is cut off for not
+  /// reading) before the answer is complete; then the connection is closed. A peer that has pipelined a further request
+  /// is noticed only when it is written to. At most one per request.
+  void on_gone(std::function<void()> what) const;
 
 private:
   std::shared_ptr<open_request> it_;
@@ -133,10 +138,11 @@ struct server_options {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0; ///< 0: any free one
   int threads = 1;
-  std::size_t header_limit = 16 << 10;                 ///< bytes; beyond: 431
-  std::size_t body_limit = 1 << 20;                    ///< bytes; beyond: 413
-  std::size_t stream_limit = 1 << 20;                  ///< bytes that may wait in one body_stream
-  std::size_t max_connections = 256;                   ///< beyond: 503 at once
+  std::size_t header_limit = 16 << 10; ///< bytes; beyond: 431
+  std::size_t body_limit = 1 << 20;    ///< bytes; beyond: 413
+  std::size_t stream_limit = 1 << 20;  ///< bytes that may wait in one body_stream
+  int send_buffer = 0;                 ///< bytes that the kernel holds for a slow peer; 0: its choice
+  std::size_t max_connections = 256;   ///< beyond: 503 at once
   duration header_deadline = std::chrono::seconds(8);  ///< from the first byte to the end of the header: 408
   duration body_deadline = std::chrono::seconds(30);   ///< from there to the end of the body: 408
   duration idle_deadline = std::chrono::seconds(60);   ///< of a kept-alive connection between requests
@@ -146,6 +152,8 @@ struct server_options {
   /// web page can reach the server by a name of its own (DNS rebinding); and an Origin of another host is
   /// refused (403).
   std::vector<std::string> host_names{};
+  /// Each problem document goes out as what this makes of it: for an API with a form of its own for errors.
+  std::function<response(response)> error_form{};
 };
 
 class server {

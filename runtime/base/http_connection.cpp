@@ -32,6 +32,8 @@ void connection::begin() {
   alive_ = shared_from_this();
   error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
+  if (const int size = core_->options.send_buffer; size > 0)
+    socket_.set_option(asio::socket_base::send_buffer_size(size), ignored);
   const auto peer = socket_.remote_endpoint(ignored);
   peer_ = peer.address().to_string() + ":" + std::to_string(peer.port());
   asio::dispatch(strand_, [self = shared_from_this()] { self->read_header(); });
@@ -46,8 +48,9 @@ void connection::wind_down(bool in_any_case) {
 
 // -- from responders, in the strand. A number that is not current any more comes too late.
 
-void connection::answer(std::uint64_t number, const response& what) {
+void connection::answer(std::uint64_t number, const response& raw) {
   if (number != number_ || state_ != state::answering) return;
+  const auto what = formed(raw);
   state_ = state::writing;
   auto text = head_of(what, body_framing::length, keep_, http_1_0_);
   if (!head_only_ && what.status != 204 && what.status != 304) text += what.body;
@@ -83,6 +86,19 @@ void connection::finish_stream(std::uint64_t number) {
 
 void connection::abort_stream(std::uint64_t number) {
   if (number == number_ && state_ == state::streaming) close();
+}
+
+void connection::watch_peer(std::uint64_t number, std::function<void()> gone) {
+  if (state_ == state::closed) return gone();
+  if (number != number_ || (state_ != state::answering && state_ != state::streaming)) return;
+  gone_ = std::move(gone);
+  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this(), number](error_code code) {
+    const bool open = self->state_ == state::answering || self->state_ == state::streaming;
+    if (!open || self->number_ != number) return;
+    char byte;
+    if (!code) self->socket_.receive(asio::buffer(&byte, 1), tcp::socket::message_peek, code);
+    if (code) self->close();
+  });
 }
 
 // -- time
@@ -227,7 +243,13 @@ void connection::refuse_broken(error_code code) {
   refuse(problem(400, "Bad Request", "this is not HTTP: " + code.message()));
 }
 
-void connection::refuse(const response& what) {
+response connection::formed(const response& what) const {
+  const auto& form = core_->options.error_form;
+  return form && what.content_type == "application/problem+json" ? form(what) : what;
+}
+
+void connection::refuse(const response& raw) {
+  const auto what = formed(raw);
   keep_ = false;
   state_ = state::writing;
   write(head_of(what, body_framing::length, false, http_1_0_) + what.body,
@@ -261,6 +283,7 @@ void connection::write_next() {
 
 void connection::answered() {
   disarm();
+  gone_ = nullptr;
   end_stream();
   if (keep_ && !core_->stopping) return wait_for_request();
   drain();
@@ -297,6 +320,7 @@ void connection::close() {
   write_timer_.cancel();
   error_code ignored;
   socket_.close(ignored);
+  if (const auto gone = std::exchange(gone_, nullptr)) gone();
   alive_.reset(); // whoever called holds a reference of their own
 }
 

@@ -83,6 +83,8 @@ public:
   void finish_stream(std::uint64_t number);
   /// The stream's owner is gone without an end: the peer must see that it is not whole.
   void abort_stream(std::uint64_t number);
+  /// `gone` runs if the peer leaves before the answer is complete.
+  void watch_peer(std::uint64_t number, std::function<void()> gone);
 
 private:
   enum class state : std::uint8_t { idle, reading, answering, streaming, writing, draining, closed };
@@ -114,6 +116,8 @@ private:
   // -- refusing a request that no handler sees
   void refuse_broken(error_code code);
   void refuse(const response& what);
+  /// As the server's API has errors.
+  response formed(const response& what) const;
 
   // -- writing
   void write(std::string text, std::function<void(connection&)> then);
@@ -138,6 +142,7 @@ private:
   std::deque<outgoing> out_;
   std::weak_ptr<open_request> current_;
   std::uint64_t number_ = 0; ///< of the request that is current, or was last
+  std::function<void()> gone_;
   std::array<char, 4096> scratch_;
   std::string peer_;
   state state_ = state::reading;

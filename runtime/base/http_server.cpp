@@ -33,6 +33,16 @@ body_stream responder::start(response head) const {
   return body_stream(it_);
 }
 
+void responder::on_gone(std::function<void()> what) const {
+  if (!it_) return;
+  asio::post(it_->strand, [target = it_->where, n = it_->number, what = std::move(what)] {
+    if (auto there = target.lock())
+      there->watch_peer(n, what);
+    else
+      what();
+  });
+}
+
 bool body_stream::open() const { return it_ && it_->streaming && !it_->where.expired(); }
 
 bool body_stream::write(std::string piece) {
@@ -57,8 +67,9 @@ namespace {
 /// Processes that are started later must not inherit a socket: a listening one would keep the port.
 void close_on_exec(int fd) { ::fcntl(fd, F_SETFD, FD_CLOEXEC); }
 
-void turn_away(tcp::socket& socket) {
+void turn_away(const server_options& options, tcp::socket& socket) {
   auto out = problem(503, "Service Unavailable", "too many connections");
+  if (options.error_form) out = options.error_form(std::move(out));
   out.headers.emplace_back("Retry-After", "1");
   const auto text = head_of(out, body_framing::length, false, false) + out.body;
   error_code ignored;
@@ -85,7 +96,7 @@ void accept_next(const std::shared_ptr<server_core>& core) {
     if (room)
       std::make_shared<connection>(core, strand, std::move(socket))->begin();
     else
-      turn_away(socket);
+      turn_away(core->options, socket);
     accept_next(core);
   });
 }

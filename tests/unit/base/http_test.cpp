@@ -414,6 +414,74 @@ TEST(AStreamedResponse, ThatIsDroppedUnfinishedIsCutOff) {
   EXPECT_EQ(got.find("\r\n0\r\n\r\n"), got.npos) << "it must not look whole";
 }
 
+TEST(AnHttpServer, TellsWhoAskedThatAClientIsGone) { // HTTP-5
+  fixture f;
+  std::atomic<int> gone = 0;
+  const auto until = [&](int n) {
+    for (int i = 0; i < 500 && gone < n; ++i) std::this_thread::sleep_for(10ms);
+    return gone.load();
+  };
+  { // while it waits for the answer
+    raw_client client(f.server->port());
+    client.send("GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    const auto answer = f.later.take();
+    answer.on_gone([&] { ++gone; });
+    std::this_thread::sleep_for(50ms);
+    EXPECT_EQ(gone, 0);
+    client.close();
+    EXPECT_EQ(until(1), 1);
+    EXPECT_FALSE(answer.send({200, "too late"}));
+  }
+  { // in the middle of a stream
+    raw_client client(f.server->port());
+    client.send("GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    const auto answer = f.later.take();
+    auto stream = answer.start({200, "first"});
+    answer.on_gone([&] { ++gone; });
+    client.read_until("first");
+    client.close();
+    EXPECT_EQ(until(2), 2);
+    EXPECT_FALSE(stream.open());
+  }
+  { // asked after it has left
+    raw_client client(f.server->port());
+    client.send("GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    const auto answer = f.later.take();
+    client.close();
+    std::this_thread::sleep_for(50ms);
+    answer.on_gone([&] { ++gone; });
+    EXPECT_EQ(until(3), 3);
+  }
+  { // one that got its answer is not gone, though it leaves later; nor is one that asks again at once
+    raw_client client(f.server->port());
+    for (int i = 0; i < 2; ++i) {
+      client.send("GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      const auto answer = f.later.take();
+      answer.on_gone([&] { ++gone; });
+      std::this_thread::sleep_for(20ms);
+      EXPECT_TRUE(answer.send({200, "here"}));
+      EXPECT_NE(client.read_until("here").find("200 OK"), std::string::npos);
+    }
+    client.close();
+    std::this_thread::sleep_for(100ms);
+    EXPECT_EQ(gone, 3);
+  }
+}
+
+TEST(AnHttpServer, GivesItsErrorsTheFormThatAnApiWants) {
+  http::server_options options;
+  options.body_limit = 10;
+  options.error_form = [](response problem) {
+    return http::json_response(problem.status, json::object{{"oh", json::parse(problem.body)->at("title")}});
+  };
+  fixture f(options);
+  EXPECT_EQ(f.get("/nowhere").body, "{\"oh\":\"Not Found\"}\n");
+  EXPECT_EQ(f.get("/nowhere").status, 404);
+  EXPECT_NE(f.raw("GET\r\n\r\n").find("{\"oh\":\"Bad Request\"}"), std::string::npos);
+  EXPECT_EQ(http::fetch("POST", f.url("/bytes"), "more than ten bytes")->status, 413);
+  EXPECT_EQ(f.get("/v1/things/first").body, "the literal route");
+}
+
 TEST(AnHttpServer, RefusesATakenPortAndABadAddress) {
   fixture f;
   http::server_options options;
