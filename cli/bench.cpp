@@ -1,3 +1,4 @@
+#include "cli/bench_engine.hpp"
 #include "cli/bench_learner.hpp"
 #include "cli/child_run.hpp"
 #include "cli/commands.hpp"
@@ -242,9 +243,12 @@ int bench(const bench_arguments& arguments) {
   if (arguments.name == "overhead") return overhead(arguments);
   if (arguments.name == "startup") return startup(arguments);
   if (arguments.name == "learner") return bench_learner(arguments);
+  if (arguments.name == "engine") return bench_engine(arguments);
+  if (arguments.name == "tokenizer") return bench_tokenizer(arguments);
   return complain(
-      {errc::invalid, "no benchmark \"" + arguments.name +
-                          "\"; expected quickstart, async, partial, soak, overhead, startup or learner"});
+      {errc::invalid,
+       "no benchmark \"" + arguments.name +
+           "\"; expected quickstart, async, partial, soak, overhead, startup, learner, engine or tokenizer"});
 }
 
 } // namespace troupe::cli

@@ -79,9 +79,8 @@ int main(int argc, char** argv) {
   inner->callback([&] { code = cli::explain_config(explain); });
 
   cli::bench_arguments bench;
-  verb = app.add_subcommand(
-      "bench",
-      "Measure the quickstart's figures: quickstart, async, partial, soak, overhead, startup, learner");
+  verb = app.add_subcommand("bench", "Measure the quickstart's figures: quickstart, async, partial, soak, "
+                                     "overhead, startup, learner, engine, tokenizer");
   verb->add_option("name", bench.name, "Which")->required();
   verb->add_option("overrides", bench.overrides, "key=value for the runs");
   verb->add_option("--config", bench.config, "The runs' YAML file");
