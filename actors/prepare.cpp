@@ -277,8 +277,9 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
     auto files = companions_of(*model, data, config);
     if (!files) return fail(files.error());
     companions = std::move(*files);
-    given = model->weights->stored.empty() ? model->weights
-                                           : std::make_shared<const model_weights>(as_float32(*model->weights));
+    given = model->weights->stored.empty()
+                ? model->weights
+                : std::make_shared<const model_weights>(as_float32(*model->weights));
     ctx->shape = given->config;
     if (config.model.context > given->config.max_position_embeddings)
       return fail(errc::invalid, "model.context is " + std::to_string(config.model.context) +

@@ -119,7 +119,7 @@ public:
     made->options.admin_key = "root";
     made->version = "1.2.3";
     made->seed = 7;
-    made->load = load_language_model;
+    made->load = [](const std::filesystem::path& from) { return load_language_model(from); };
     auto run = std::make_shared<run_context>();
     run->time = &system_clock();
     run->config.rollout.journal_interval = 0;
