@@ -23,7 +23,7 @@ namespace troupe {
 ///   EXP-1  Every stage can be entered again: what is done is found in the store and not done twice.
 ///   EXP-2  While an evaluation runs, the weights do not change.
 ///   EXP-3  A pause takes effect between two steps and parks what runs at its next turn boundary; nothing is dropped. A stop does
-///          the same and waits at most 1.5 s for it: a turn that is not finished by then is sampled again.
+///          the same and waits at most 1.5 s for it: a turn that is not finished by then goes on where its tokens were journaled.
 class experiment_actor {
 public:
   static constexpr const char* name = "experiment";
