@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What transformers generates greedily with SmolLM2-135M-Instruct in float32 on dequantised weights, and the logprobs that it gives the prompts:
-24 prompts x 48 tokens, written to tests/unit/gpu/data/smollm2_greedy.json, which the engine is held to.
+24 prompts x 48 tokens, written to tests/unit/gpu/data/smollm2_greedy.json.
 
-usage: tests/oracles/venv.sh python tests/oracles/greedy_fixtures.py SmolLM2-135M-Instruct.Q4_1.gguf   (needs torch, too: pip install torch==2.11.0)
+usage: tests/oracles/venv.sh python tests/oracles/greedy_fixtures.py SmolLM2-135M-Instruct.Q4_1.gguf   (needs torch and accelerate, too)
 """
 import json
 import pathlib
