@@ -1,4 +1,5 @@
 #include "actors/trajectory.hpp"
+#include "actors/turn_record.hpp"
 #include "runtime/base/planted.hpp"
 
 #include <algorithm>
@@ -133,18 +134,6 @@ json::array to_array(const std::vector<T>& from) {
   return out;
 }
 
-template <class T>
-bool from_array(const json::object& from, std::string_view key, std::vector<T>& out) {
-  auto list = json::array_at(from, key);
-  if (!list) return false;
-  for (const auto& x : **list) {
-    if (!x.is_number()) return false;
-    out.push_back(
-        static_cast<T>(x.to_number<std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>>()));
-  }
-  return true;
-}
-
 std::string numbered(std::string_view kind, const rollout_key& key, std::uint64_t turn) {
   return std::string(kind) + "/" + key.text() + "/" + std::to_string(turn);
 }
@@ -250,16 +239,11 @@ expected<void> replay_records(trajectory& onto, const std::vector<record>& recor
     const auto& body = parsed->get_object();
     if (r.kind == "turn") {
       if (onto.next() != trajectory::need::turn) return broken(r, "a turn where none is due");
-      generated turn;
-      auto reason = json::int_at(body, "reason");
-      if (!reason || !from_array(body, "tokens", turn.tokens) ||
-          !from_array(body, "logprobs", turn.logprobs) || !from_array(body, "versions", turn.versions) ||
-          turn.tokens.size() != turn.logprobs.size() || turn.tokens.size() != turn.versions.size())
-        return broken(r, "expected equally long lists of tokens, logprobs and versions");
-      turn.reason = static_cast<finish_reason>(*reason);
-      if (planted("versions_forgotten") && !turn.versions.empty())
-        turn.versions.assign(turn.versions.size(), turn.versions.back() + 1);
-      onto.add_turn(turn);
+      auto turn = generated_in(body);
+      if (!turn) return broken(r, turn.error().message);
+      if (planted("versions_forgotten") && !turn->versions.empty())
+        turn->versions.assign(turn->versions.size(), turn->versions.back() + 1);
+      onto.add_turn(*turn);
       observed.assign(onto.next() == trajectory::need::tools ? onto.calls().size() : 0, std::nullopt);
     } else if (r.kind == "tool") {
       auto call = json::int_at(body, "call");

@@ -245,10 +245,10 @@ int bench(const bench_arguments& arguments) {
   if (arguments.name == "learner") return bench_learner(arguments);
   if (arguments.name == "engine") return bench_engine(arguments);
   if (arguments.name == "tokenizer") return bench_tokenizer(arguments);
-  return complain(
-      {errc::invalid,
-       "no benchmark \"" + arguments.name +
-           "\"; expected quickstart, async, partial, soak, overhead, startup, learner, engine or tokenizer"});
+  return complain({errc::invalid, "no benchmark \"" + arguments.name +
+                                      "\"; expected quickstart, async, partial, soak, overhead, startup, "
+                                      "learner, engine, tokenizer, idle or "
+                                      "restart"});
 }
 
 } // namespace troupe::cli

@@ -1,4 +1,6 @@
+#include "cli/bench_actors.hpp"
 #include "cli/commands.hpp"
+#include "cli/replay.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -28,6 +30,16 @@ int main(int argc, char** argv) {
   verb->add_option("run", audit.run, "The run's folder")->required();
   verb->add_flag("--json", audit.json, "Print JSON");
   verb->callback([&] { code = cli::audit(audit); });
+
+  cli::replay_arguments replay;
+  verb = app.add_subcommand(
+      "replay", "Compute a recorded run again, from its records, and name the first bit that differs");
+  verb->add_option("run", replay.run, "The run's folder")->required();
+  verb->add_option("--steps", replay.steps, "A..B: compare the rollouts of these steps; without it, of all");
+  verb->add_option("--rollouts", replay.rollouts, "Compare at most so many rollouts of each step")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_flag("--json", replay.json, "Print JSON");
+  verb->callback([&] { code = cli::replay(replay); });
 
   cli::eval_arguments eval;
   verb = app.add_subcommand("eval", "Measure a run's newest checkpoint on held-out or other questions");
@@ -79,8 +91,10 @@ int main(int argc, char** argv) {
   inner->callback([&] { code = cli::explain_config(explain); });
 
   cli::bench_arguments bench;
-  verb = app.add_subcommand("bench", "Measure the quickstart's figures: quickstart, async, partial, soak, "
-                                     "overhead, startup, learner, engine, tokenizer");
+  cli::actor_bench_arguments actors;
+  verb = app.add_subcommand("bench",
+                            "Measure: quickstart, async, partial, soak, overhead, startup, learner, engine, "
+                            "tokenizer, idle (rollouts), restart (of actors)");
   verb->add_option("name", bench.name, "Which")->required();
   verb->add_option("overrides", bench.overrides, "key=value for the runs");
   verb->add_option("--config", bench.config, "The runs' YAML file");
@@ -90,7 +104,15 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 100000));
   verb->add_option("--latency", bench.latency, "async, partial: median time of a tool call, seconds")
       ->check(CLI::Range(0.0, 60.0));
-  verb->callback([&] { code = cli::bench(bench); });
+  verb->add_option("--count", actors.count, "Rollouts of idle (100,000), kills of restart (10,000)")
+      ->check(CLI::Range(1, 10'000'000));
+  verb->add_option("--seed", actors.seed, "restart: which actors are killed");
+  verb->callback([&] {
+    actors.folder = bench.folder / bench.name;
+    code = bench.name == "idle"      ? cli::bench_idle(actors)
+           : bench.name == "restart" ? cli::bench_restart(actors)
+                                     : cli::bench(bench);
+  });
 
   cli::sim_arguments sim;
   verb =

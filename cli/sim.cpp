@@ -1,4 +1,5 @@
 #include "cli/commands.hpp"
+#include "cli/number_range.hpp"
 #include "cli/tables.hpp"
 #include "runtime/base/buggify.hpp"
 #include "runtime/base/clock.hpp"
@@ -9,7 +10,6 @@
 #include "sim/run.hpp"
 #include "sim/sweep.hpp"
 
-#include <charconv>
 #include <cstdio>
 #include <iostream>
 #include <unistd.h>
@@ -17,31 +17,6 @@
 namespace troupe::cli {
 
 namespace {
-
-struct seed_range {
-  std::uint64_t first = 0, last = 0;
-};
-
-/// "A..B", or one number.
-expected<seed_range> parse_seeds(const std::string& text) {
-  auto wrong = [&](const std::string& why) {
-    return fail(errc::invalid,
-                "--seeds " + text + ": " + why + "; expected A..B with A <= B, for example 0..999");
-  };
-  auto number = [](std::string_view from, std::uint64_t& to) {
-    auto [at, code] = std::from_chars(from.data(), from.data() + from.size(), to);
-    return code == std::errc() && at == from.data() + from.size() && !from.empty();
-  };
-  const auto dots = text.find("..");
-  seed_range out;
-  if (!number(std::string_view(text).substr(0, dots), out.first))
-    return wrong("found no whole number at its start");
-  if (dots == text.npos) return seed_range{out.first, out.first};
-  if (!number(std::string_view(text).substr(dots + 2), out.last))
-    return wrong("found no whole number behind ..");
-  if (out.last < out.first) return wrong("the range is empty");
-  return out;
-}
 
 int list(const std::filesystem::path& folder, bool as_json) {
   auto worlds = sim::all_worlds(folder);
@@ -72,7 +47,7 @@ int list(const std::filesystem::path& folder, bool as_json) {
   return ok;
 }
 
-int trace(const sim::world& what, seed_range seeds) {
+int trace(const sim::world& what, number_range seeds) {
   for (auto seed = seeds.first; seed <= seeds.last; ++seed) {
     std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed),
                 json::dump(what.draw(seed).to_json()).c_str());
@@ -157,7 +132,7 @@ void print(const std::string& name, const sim::sweep_result& result, double spen
 int sim(const sim_arguments& arguments) {
   if (arguments.list) return list(arguments.worlds, arguments.json);
   if (arguments.world.empty()) return complain({errc::invalid, "which world? `troupe sim --list` names all"});
-  auto seeds = parse_seeds(arguments.seeds);
+  auto seeds = parse_range("--seeds", arguments.seeds, "0..999");
   if (!seeds) return complain(seeds.error());
   auto what = sim::load_world(arguments.worlds, arguments.world);
   if (!what) return complain(what.error());

@@ -71,7 +71,7 @@ function(troupe_test name folder)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
   troupe_flags(${name})
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 900 RUN_SERIAL ${ARG_SERIAL})
+  set_tests_properties(${name} PROPERTIES RUN_SERIAL ${ARG_SERIAL})
 endfunction()
 
 # troupe_perf(FOLDER LINK libs): one Google Benchmark program for each .cpp in FOLDER, named after it.

@@ -58,16 +58,21 @@ build_failed() { # STATUS of ninja
   say "The build failed (all of its output: $stage_log)."
 }
 
-# run_tests [--preset PRESET] [FILTER]: FILTER is the name of a test program (test_gym), or a part of a test's name.
+# run_tests [--preset PRESET] [--all] [FILTER]: FILTER is the name of a test program (test_gym), or a part of a test's name.
+# --all: every repetition that was promised instead of a choice of them (tests/README.md); a program may take two hours then.
 run_tests() {
-  local preset=release filter='' status=0 results choice=() gtest_filter='*'
+  local preset=release filter='' status=0 results choice=() gtest_filter='*' patience=900 takes="2-5 min"
   while [ $# -gt 0 ]; do
     case $1 in
     --preset)
       preset=${2:?--preset needs a name}
       shift
       ;;
-    -*) die 2 "./troupe test: found '$1', expected --preset PRESET or a filter" ;;
+    --all)
+      export TROUPE_ALL=1 TROUPE_SIM_FACTOR=${TROUPE_SIM_FACTOR:-10} TROUPE_TRACE_PAIRS=${TROUPE_TRACE_PAIRS:-100}
+      patience=7200 takes="long"
+      ;;
+    -*) die 2 "./troupe test: found '$1', expected --preset PRESET, --all or a filter" ;;
     *) filter=$1 ;;
     esac
     shift
@@ -92,8 +97,8 @@ run_tests() {
     gtest_filter="*$filter*"
   fi
   GTEST_FILTER=$gtest_filter GTEST_OUTPUT="xml:$results/" GTEST_COLOR=no GTEST_BRIEF=1 \
-    stage "tests" "2-5 min" ctest_words ctest --test-dir "$root/build/$preset" --output-on-failure --no-tests=error \
-    -j "${TROUPE_JOBS:-$(nproc)}" --output-junit "$results/ctest.junit" "${choice[@]}" || status=$?
+    stage "tests" "$takes" ctest_words ctest --test-dir "$root/build/$preset" --output-on-failure --no-tests=error \
+    -j "${TROUPE_JOBS:-$(nproc)}" --timeout "$patience" --output-junit "$results/ctest.junit" "${choice[@]}" || status=$?
   [ "$status" -eq 0 ] || sed -e '/^ *Start /d' "$stage_log"
   python3 "$root/scripts/test_summary.py" "$results/ctest.junit" "$results" || status=$?
   exit "$status"

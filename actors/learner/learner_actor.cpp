@@ -2,6 +2,8 @@
 
 #include "actors/audit.hpp"
 #include "actors/fault_injector/fault_points.hpp"
+#include "actors/step_made.hpp"
+#include "gpu/machine.hpp"
 #include "runtime/base/buggify.hpp"
 #include "runtime/base/planted.hpp"
 #include "runtime/log.hpp"
@@ -154,8 +156,8 @@ void learner_actor::reconcile(const ledger& book) {
 
 // -- warm-up -------------------------------------------------------------------------------------------------------------------
 
-double learner_actor::warm_up_rate(std::int64_t step) const {
-  const auto& w = ctx_->config.warmup;
+double warm_up_rate(const run_config& config, std::int64_t step) {
+  const auto& w = config.warmup;
   const double ramp = std::min(1.0, static_cast<double>(step + 1) /
                                         static_cast<double>(std::max<std::int64_t>(1, w.lr_warmup_steps)));
   const double progress = static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, w.steps));
@@ -185,7 +187,7 @@ void learner_actor::warm_up_some() {
     return finish_warm_up();
   }
   const auto start = ctx_->time->now();
-  auto stats = model_->sft_step(ctx_->warmup_batch(warm_up_step_), warm_up_rate(warm_up_step_));
+  auto stats = model_->sft_step(ctx_->warmup_batch(warm_up_step_), warm_up_rate(ctx_->config, warm_up_step_));
   if (!stats) give_up("a warm-up step", stats.error());
   ++warm_up_step_;
   warm_up_tokens_ += static_cast<double>(stats->tokens);
@@ -201,7 +203,7 @@ void learner_actor::warm_up_some() {
                         {"steps", w.steps},
                         {"loss", last_loss_},
                         {"tokens_per_second", warm_up_tokens_ / std::max(1e-9, warm_up_seconds_)},
-                        {"learning_rate", warm_up_rate(warm_up_step_)},
+                        {"learning_rate", warm_up_rate(ctx_->config, warm_up_step_)},
                         {"eta_seconds", each * static_cast<double>(w.steps - warm_up_step_)}}});
   }
   self_->send(self_, warm_up_step{}); // other messages (a stop) get their turn between two steps
@@ -252,15 +254,20 @@ void learner_actor::train(const batch_ptr& what) {
                                                  std::to_string(version_)});
   fault_point(*ctx_, "learner", "before_step", names::learner);
   const auto start = ctx_->time->now();
+  step_made made;
+  made.before = weights_checksum(*model_->snapshot());
+  made.learning_rate = learning_rate(version_);
+  made.threads = ctx_->config.learner.threads;
+  made.machine = machine_description();
   const auto [gap, compared] = compare_logprobs(*what);
   learn_stats stats;
   if (!what->samples.empty()) {
     const auto ptx = ctx_->ptx_batch ? ctx_->ptx_batch(version_) : std::vector<sft_sample>{};
-    auto done_step =
-        model_->rl_step(what->samples, ptx, ctx_->config.rl_shape(learning_rate(version_)), version_);
+    auto done_step = model_->rl_step(what->samples, ptx, ctx_->config.rl_shape(made.learning_rate), version_);
     if (!done_step) give_up("an optimizer step", done_step.error());
     stats = *done_step;
   }
+  made.after = weights_checksum(*model_->snapshot());
   busy_seconds_ += seconds(ctx_->time->now() - start);
   if (tracing())
     trace_span("learner", "train step", start, ctx_->time->now(),
@@ -283,12 +290,14 @@ void learner_actor::train(const batch_ptr& what) {
   record["engine_kl"] = engine_kl_;
   record["tokens_useful"] =
       stats.rows > 0 ? static_cast<double>(stats.tokens) / static_cast<double>(stats.rows) : 1.0;
-  record["learning_rate"] = learning_rate(version_ - 1);
+  record["learning_rate"] = made.learning_rate;
   record["learner_tokens_per_second"] =
       stats.seconds > 0 ? static_cast<double>(stats.tokens) / stats.seconds : 0.0;
   record["learner_busy_seconds"] = busy_seconds_;
-  auto before = std::exchange(
-      last_extra_, json::object{{"consumed", consumption_of(*what)}, {"report", std::move(record)}});
+  auto consumed = consumption_of(*what);
+  consumed["made"] = to_json(made);
+  auto before = std::exchange(last_extra_,
+                              json::object{{"consumed", std::move(consumed)}, {"report", std::move(record)}});
   if (!planted("manifest_of_the_step_before")) before = last_extra_;
   const auto every = static_cast<std::uint64_t>(ctx_->config.checkpoint.every);
   if (version_ % every == 0 || version_ == static_cast<std::uint64_t>(ctx_->config.rl.steps))

@@ -4,6 +4,9 @@
 
 namespace troupe {
 
+/// The learning rate of a step of the warm-up, from 0.
+double warm_up_rate(const run_config& config, std::int64_t step);
+
 /// Owns the policy's weights, its optimizer and the checkpoints. On a thread of its own: its handlers compute for seconds.
 ///
 /// | in         | out                                                                                           |
@@ -46,7 +49,6 @@ private:
   /// LEARN-5, on a few samples of the batch: the largest gap and how many tokens were compared.
   std::pair<double, std::int64_t> compare_logprobs(const batch& what);
   double learning_rate(std::uint64_t step) const;
-  double warm_up_rate(std::int64_t step) const;
   /// Writes a checkpoint, however long the disk is full; then goes on.
   void save(bool with_optimizer, json::object extra, std::function<void()> then);
   void try_save(const std::shared_ptr<const checkpoint>& what, const std::function<void()>& then);

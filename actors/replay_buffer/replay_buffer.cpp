@@ -1,12 +1,10 @@
 #include "actors/replay_buffer/replay_buffer.hpp"
 
 #include "actors/replay_buffer/batch_choice.hpp"
-#include "gpu/advantage.hpp"
 #include "runtime/base/buggify.hpp"
 #include "runtime/base/planted.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace troupe {
 
@@ -187,7 +185,9 @@ void replay_buffer::try_batch() {
   if (!current_) {
     auto groups = choose_groups();
     if (!groups) return;
-    current_ = make_batch(*groups);
+    std::vector<const ended_group*> members;
+    for (auto id : *groups) members.push_back(&groups_.at(id));
+    current_ = make_batch(*ctx_, wanted_step_, *groups, members);
   }
   auto askers = std::exchange(askers_, {});
   for (auto& asker : askers) asker.deliver(current_);
@@ -227,111 +227,6 @@ void replay_buffer::retire_stale(std::uint64_t group) {
         tell(self_, ctx_->names->find(names::manager), groups_retired{1});
       },
       [](const error& why) { give_up("committing a retirement", why); });
-}
-
-batch_ptr replay_buffer::make_batch(const std::vector<std::uint64_t>& groups) const {
-  const auto& rl = ctx_->config.rl;
-  const auto& recipe = *recipe_by_name(rl.loss);
-  auto out = std::make_shared<batch>();
-  out->step = wanted_step_;
-  out->groups = groups;
-  double reward_sum = 0, turns = 0, calls = 0, staleness_sum = 0, length = 0;
-  std::uint64_t n = 0, correct = 0, malformed = 0, skipped = 0, dropped = 0, tokens = 0, beyond = 0,
-                staleness_max = 0;
-  json::object errors;
-  for (auto id : groups) {
-    const auto& group = groups_.at(id);
-    for (const auto& [attempt, why] : group.failed)
-      out->retired.emplace_back(rollout_key{purpose::train, id, attempt}.text(),
-                                why.code == errc::exhausted   ? "quarantined"
-                                : why.code == errc::uncertain ? "effect_unknown"
-                                                              : "failed");
-    std::vector<double> rewards;
-    std::vector<rl_sample> samples;
-    if (planted("failure_is_zero")) rewards.resize(group.failed.size(), 0.0);
-    for (const auto& [attempt, t] : group.finished) {
-      const auto& v = *t->judged();
-      rewards.push_back(v.reward);
-      ++n;
-      reward_sum += v.reward;
-      correct += v.correct;
-      turns += t->state().turns();
-      calls += t->state().calls();
-      length += static_cast<double>(t->tokens().size());
-      if (t->state().end() != episode_end::answered) ++malformed;
-      if (auto kind = t->state().error(); kind != format_error::none) {
-        auto& count = errors[to_string(kind)];
-        count = (count.is_int64() ? count.get_int64() : 0) + 1;
-      }
-      auto& sample = samples.emplace_back(t->sample(rl.gamma));
-      for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
-        if (!sample.mask[i]) continue;
-        const auto age = wanted_step_ - std::min(wanted_step_, sample.versions[i]);
-        if (age > eta()) { // REP-1
-          sample.mask[i] = 0;
-          ++beyond;
-          continue;
-        }
-        staleness_sum += static_cast<double>(age);
-        staleness_max = std::max(staleness_max, age);
-        ++tokens;
-      }
-    }
-    const auto [lowest, highest] = std::minmax_element(rewards.begin(), rewards.end());
-    std::string reason;
-    if (rewards.size() < 2)
-      reason = "no_baseline";
-    else if (*lowest == *highest)
-      reason = "no_signal";
-    if (!reason.empty()) {
-      ++skipped;
-      for (const auto& [attempt, t] : group.finished) out->retired.emplace_back(t->key().text(), reason);
-      continue;
-    }
-    const auto unfinished = rewards.size() - group.finished.size();
-    for (std::size_t m = 0; m < samples.size(); ++m) { // after the question whether there is a signal (DAPO)
-      const auto sampled = std::count(samples[m].mask.begin(), samples[m].mask.end(), std::uint8_t{1});
-      rewards[unfinished + m] += overlong_penalty(sampled, rl.overlong_tokens, rl.overlong_cushion);
-      samples[m].reward = rewards[unfinished + m];
-    }
-    const auto baselines = recipe.leave_one_out ? *leave_one_out_baselines(rewards) : mean_baselines(rewards);
-    const double spread = recipe.scaled ? deviation(rewards) : 1;
-    std::size_t member = 0;
-    for (const auto& [attempt, t] : group.finished) {
-      auto& sample = samples[member];
-      const double baseline = baselines[unfinished + member];
-      ++member;
-      const double advantage = sample.reward - baseline;
-      if (!keep_negative(advantage, rl.negative_keep, ctx_->seed_for("negatives"), t->key().text())) {
-        ++dropped;
-        out->retired.emplace_back(t->key().text(), "negative_dropped");
-        continue;
-      }
-      if (std::find(sample.mask.begin(), sample.mask.end(), 1) == sample.mask.end()) {
-        out->retired.emplace_back(t->key().text(), "stale");
-        continue;
-      }
-      sample.baseline = baseline;
-      sample.scale = spread > 0 ? 1 / spread : 1;
-      out->samples.push_back(std::move(sample));
-    }
-  }
-  const double count = std::max<double>(1, static_cast<double>(n));
-  out->statistics =
-      json::object{{"reward_mean", reward_sum / count},
-                   {"correct_rate", static_cast<double>(correct) / count},
-                   {"turns_mean", turns / count},
-                   {"tool_calls_mean", calls / count},
-                   {"length_mean", length / count},
-                   {"format_error_rate", static_cast<double>(malformed) / count},
-                   {"format_errors", std::move(errors)},
-                   {"staleness_mean", tokens ? staleness_sum / static_cast<double>(tokens) : 0.0},
-                   {"staleness_max", staleness_max},
-                   {"tokens_beyond_eta", beyond},
-                   {"groups_skipped", skipped},
-                   {"negatives_dropped", dropped},
-                   {"trained", out->samples.size()}};
-  return out;
 }
 
 void replay_buffer::consumed(const batch& what) {

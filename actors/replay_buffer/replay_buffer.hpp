@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/ledger.hpp"
+#include "actors/replay_buffer/batch_making.hpp"
 
 namespace troupe {
 
@@ -37,10 +38,8 @@ public:
   behavior make_behavior();
 
 private:
-  struct group_state {
+  struct group_state : ended_group {
     std::uint64_t version = 0; ///< at admission, or when its parked rollouts went on
-    std::map<std::uint32_t, trajectory_ptr> finished;
-    std::map<std::uint32_t, error> failed;
     std::set<std::uint32_t> parked;
   };
   balance sheet() const;
@@ -50,7 +49,6 @@ private:
   void try_batch();
   std::optional<std::vector<std::uint64_t>> choose_groups();
   void retire_stale(std::uint64_t group);
-  batch_ptr make_batch(const std::vector<std::uint64_t>& groups) const;
   void consumed(const batch& what);
   bool complete(const group_state& group) const;
   std::uint64_t eta() const;

@@ -2,6 +2,7 @@
 
 #include "actors/fault_injector/fault_points.hpp"
 #include "actors/tool_call/tool_call_actor.hpp"
+#include "actors/tool_call/tool_outcomes.hpp"
 #include "runtime/trace.hpp"
 
 #include <algorithm>
@@ -155,6 +156,7 @@ void rollout_actor::start_missing_tools() {
     spec.id = "tool/" + idempotency_key(job);
     // The asker's id makes the name unique: an earlier life's call may still run. One with an effect answers this life too: TOOL-3.
     if (!effect) spec.id += "@" + std::to_string(self_->id());
+    if (ctx_->names->find(spec.id)) continue; // it lives: 100,000 that wait do not ask for it every second
     spec.start = [ctx = ctx_, job](self_ptr supervisor) {
       return spawn_state<tool_call_actor>(*supervisor, ctx, job);
     };
@@ -166,12 +168,9 @@ void rollout_actor::start_missing_tools() {
         [this, turn, i, effect](const error& why) {
           if (why.code == errc::conflict) return; // it runs already
           if (effect) return take_result({turn, i, {}, false, effect_unknown(why.message)});
-          // What the model sees is the same in every life: no ids, no reasons of ours.
-          take_result({turn,
-                       i,
-                       {why.code == errc::exhausted ? "the tool failed every time it was tried"
-                                                    : "the tool could not be started",
-                        true}});
+          const auto text =
+              why.code == errc::exhausted ? tool_outcomes::failed_always : tool_outcomes::not_started;
+          take_result({turn, i, {std::string(text), true}});
         });
   }
 }
@@ -183,7 +182,7 @@ void rollout_actor::check_tools() {
   if (now >= tools_due_) {
     const auto turn = trajectory_->next_turn() - 1;
     for (std::size_t call = 0; call < observed_.size(); ++call)
-      if (!observed_[call]) take_result({turn, call, {"the tool did not answer in time", true}});
+      if (!observed_[call]) take_result({turn, call, {std::string(tool_outcomes::no_answer), true}});
     return;
   }
   // The tools' supervisor may have died and taken the calls with it: then they start again.

@@ -1,6 +1,7 @@
 #include "actors/tool_call/tool_call_actor.hpp"
 
 #include "actors/fault_injector/fault_points.hpp"
+#include "actors/tool_call/tool_outcomes.hpp"
 #include "runtime/base/planted.hpp"
 #include "tools/utf8.hpp"
 
@@ -148,8 +149,8 @@ observation tool_call_actor::observe(expected<std::string> answer) const {
 
 expected<std::string> tool_call_actor::call() const {
   if (change_ && change_->what == fault_kind::fail)
-    return fail(errc::unavailable, "the tool failed: injected");
-  if (change_ && change_->what == fault_kind::garbage) return std::string("\xff\xfe\x00{]garbage\x80", 13);
+    return fail(errc::unavailable, std::string(tool_outcomes::injected_failure));
+  if (change_ && change_->what == fault_kind::garbage) return std::string(tool_outcomes::injected_garbage);
   auto* it = find_tool(*ctx_, job_.what.tool);
   if (!it) return fail(errc::not_found, "no tool is called " + job_.what.tool);
   tool_context context;

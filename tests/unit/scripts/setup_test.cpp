@@ -132,7 +132,7 @@ TEST_F(wrapper, AnswersWrongUsageWithTwoAndWhatWasExpected) {
   for (const auto& [arguments, expected] : std::vector<std::pair<std::string, std::string>>{
            {"setup --gpu", "found '--gpu', expected nothing or --cuda"},
            {"build fast", "found preset 'fast', expected release, dev, asan or cuda"},
-           {"test --fast", "found '--fast', expected --preset PRESET or a filter"},
+           {"test --fast", "found '--fast', expected --preset PRESET, --all or a filter"},
            {"format now", "found 'now', expected nothing or --check"},
            {"lint now", "found 'now', expected nothing or --all"},
            {"clean all", "found 'all', expected nothing or --cache"}}) {
