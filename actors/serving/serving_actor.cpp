@@ -290,8 +290,10 @@ void serving_actor::fail_request(request_ptr request, const api_error& why) {
     request->answer.send(why.response());
     return;
   }
-  request->stream.write(event(why.body()) + http::server_sent_event("", "[DONE]"));
-  request->stream.finish();
+  if (request->stream.write(event(why.body()) + http::server_sent_event("", "[DONE]")))
+    return request->stream.finish();
+  request->stream = {}; // no room for it: cut off, so that the client sees that it is not whole
+  request->answer = {};
 }
 
 void serving_actor::drop(const request_ptr& request) {
