@@ -2,6 +2,11 @@
 
 namespace troupe {
 
+duration wait_for_answer(const run_context& ctx, const std::string& name, duration left, int tries) {
+  if (!ctx.cluster || !ctx.names->leaves(name)) return left;
+  return std::min(left, ctx.cluster->timing.patience(tries));
+}
+
 void note_disk_full(const run_context& ctx) {
   const auto now = ctx.time->now().count();
   auto last = ctx.disk_full_said->load();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/cluster/node_lease.hpp"
 #include "actors/messages.hpp"
 #include "actors/run_config.hpp"
 #include "gpu/checkpoint.hpp"
@@ -106,6 +107,8 @@ struct run_context {
   std::shared_ptr<std::atomic<std::int64_t>> disk_full_said = std::make_shared<std::atomic<std::int64_t>>(0);
   /// The control server's port, once it listens.
   std::shared_ptr<std::atomic<std::uint16_t>> control_port = std::make_shared<std::atomic<std::uint16_t>>(0);
+  /// Null: a run of one node.
+  cluster_ptr cluster;
   /// What goes wrong on purpose; null unless faults.enabled.
   fault_plan_ptr faults;
   const clock* time = nullptr;
@@ -129,7 +132,8 @@ namespace names {
 inline const std::string store = "store", engine = "engine", judge = "judge", tools = "tools",
                          rollouts = "rollouts", manager = "manager", replay = "replay", learner = "learner",
                          evaluator = "evaluator", recorder = "recorder", experiment = "experiment",
-                         control = "control", faults = "faults", health = "health";
+                         control = "control", faults = "faults", health = "health", cluster = "cluster",
+                         node = "node";
 }
 
 } // namespace troupe

@@ -19,6 +19,7 @@ struct rollout_job {
   sampling_params sampling;
   std::uint64_t version = 0; ///< its group's: no older weights sample it
   std::string report_to; ///< directory name that takes the finished rollout: "replay" or "evaluator"
+  write_fence placed{}; ///< where there are several nodes (actors/cluster/)
 };
 struct version_published { std::uint64_t version = 0; }; ///< learner -> manager: version+1 batches may be in flight
 /// experiment -> manager: pause, resume, drain; `park`: running rollouts stop at their next turn boundary. -> done
@@ -29,9 +30,9 @@ struct groups_retired { std::uint64_t count = 0; };  ///< replay -> manager: sta
 struct group_readmitted { std::uint64_t group = 0, version = 0; }; ///< manager -> replay: its parked rollouts go on
 struct recover_rollouts {};                     ///< replay -> manager: start every open group's rollouts (again)
 struct rollouts_lost {};                       ///< their supervisor died with all of them: start what was running again
-struct rollout_parked { rollout_key key; };    ///< rollout -> replay and manager, after its record is durable: its slot is free
+struct rollout_parked { rollout_key key; std::uint64_t report = 0; };    ///< rollout -> replay and manager, after its record is durable: its slot is free
 /// rollout -> manager: it waits for a slot again, with all it needs in the store; not parked, its group stays where it is
-struct slot_yielded { rollout_key key; };
+struct slot_yielded { rollout_key key; std::uint64_t report = 0; };
 struct slots_changed {};                       ///< evaluator -> manager: it wants more or fewer slots (run_context::evaluation_slots)
 /// control -> manager: try a quarantined rollout again. -> done. not_found: it is none; conflict: its group has left
 struct retry_rollout { rollout_key key; };
@@ -79,7 +80,7 @@ struct tool_finished {
 /// manager -> rollout: free the slot at the next turn boundary. `soon`: also if this life has not finished a turn yet.
 struct park_rollout { bool soon = false; };
 struct yield_slot {};                           ///< manager -> rollout: free the slot at the next turn boundary, for one that comes first
-struct unpark_rollout {};                       ///< manager -> rollout that waits parked for its tools: it has a slot again. -> done
+struct unpark_rollout { write_fence placed{}; };  ///< manager -> rollout that waits parked for its tools: it has a slot again. -> done
 
 // -- rollout to itself ---------------------------------------------------------------------------------------------------
 struct tool_check {};                           ///< now and then while tool calls are open

@@ -140,6 +140,13 @@ std::string numbered(std::string_view kind, const rollout_key& key, std::uint64_
 
 } // namespace
 
+new_record placed_by(const write_fence& who, new_record what) {
+  if (who.epoch != 0)
+    what.body.insert(what.body.size() - 1,
+                     ",\"placed\":[" + std::to_string(who.epoch) + "," + std::to_string(who.placement) + "]");
+  return what;
+}
+
 new_record turn_record_of(const rollout_key& key, std::uint64_t turn, const generated& what) {
   json::object body;
   body["tokens"] = to_array(what.tokens);

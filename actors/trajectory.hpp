@@ -84,6 +84,8 @@ private:
 };
 
 // -- the records of a trajectory in the store
+/// Where there are several nodes, a record says by which placement it came (`"placed": [epoch, number]`).
+new_record placed_by(const write_fence& who, new_record what);
 new_record turn_record_of(const rollout_key& key, std::uint64_t turn, const generated& what);
 new_record tool_record_of(const rollout_key& key, std::uint64_t turn, std::size_t call,
                           const observation& what);

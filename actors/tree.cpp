@@ -1,5 +1,7 @@
 #include "actors/tree.hpp"
 
+#include "actors/cluster/cluster_actor.hpp"
+#include "actors/cluster/node_actor.hpp"
 #include "actors/control/control_actor.hpp"
 #include "actors/engine/engine_actor.hpp"
 #include "actors/evaluator/evaluator_actor.hpp"
@@ -43,9 +45,12 @@ std::function<void(const supervision_event&)> observer(const context_ptr& ctx) {
   return [ctx = std::weak_ptr<const run_context>(ctx)](const supervision_event& event) {
     auto run = ctx.lock();
     if (!run) return;
+    const bool worker = run->cluster && run->cluster->is_worker();
     if (event.kind == supervision_kind::restarted) {
       ++*run->restarts;
-      if (event.child == names::rollouts)
+      if (worker && event.child == names::rollouts)
+        tell(run->names->find_here(names::node), rollouts_lost{});
+      else if (event.child == names::rollouts)
         for (const auto& name : {names::manager, names::evaluator})
           tell(run->names->find(name), rollouts_lost{});
     }
@@ -56,6 +61,8 @@ std::function<void(const supervision_event&)> observer(const context_ptr& ctx) {
     if (auto key = parse_rollout_stream(event.child); key && !planted("quarantine_untold")) {
       probe<"tree: a rollout is given up">();
       const rollout_failed news{*key, {errc::exhausted, "quarantined: " + to_string(event.reason)}};
+      if (worker)
+        return tell(run->names->find_here(names::node), news); // which makes sure that the head hears
       tell(run->names->find(key->why == purpose::train ? names::replay : names::evaluator), news);
       tell(run->names->find(names::manager), rollout_ended{*key});
       tell(run->names->find(names::engine), forget_sequence{key->number()});
@@ -120,16 +127,32 @@ public:
   void add_supervisor(const std::string& id) {
     add(id, [ctx = ctx_, id](self_ptr s) { return spawn_supervisor(s, options(ctx, id, 1000), {}); });
   }
-  /// What any rollout needs.
-  void add_rollout_floor() {
+  void add_store() {
     add(names::store, [ctx = ctx_](self_ptr s) {
       return ctx->threads.spawn<store_actor>(*s, store_opener(ctx->parts.open_store), ctx->threads);
     });
+  }
+  /// What any rollout needs.
+  void add_rollout_floor() {
+    add_store();
     add_actor<recorder_actor>(names::recorder);
     add_actor<judge_actor>(names::judge);
     add_computing<engine_actor>(names::engine);
     add_supervisor(names::tools);
     add_supervisor(names::rollouts);
+  }
+  void add_trainers() {
+    add_actor<replay_buffer>(names::replay);
+    add_actor<rollout_manager>(names::manager);
+    add_computing<learner_actor>(names::learner);
+    add_actor<evaluator_actor>(names::evaluator);
+    add_actor<experiment_actor>(names::experiment);
+    if (ctx_->config.control.enabled) add_actor<control_actor>(names::control);
+  }
+  void add_watchers() {
+    if (ctx_->config.health.enabled)
+      add(names::health, [ctx = ctx_](self_ptr s) { return spawn_state<health_actor>(*s, health_of(ctx)); });
+    if (ctx_->faults) add_actor<fault_injector>(names::faults);
   }
   std::vector<child_spec> take() { return std::move(list_); }
 
@@ -143,15 +166,29 @@ private:
 std::vector<child_spec> tree_children(const context_ptr& ctx) {
   children out(ctx);
   out.add_rollout_floor();
-  out.add_actor<replay_buffer>(names::replay);
-  out.add_actor<rollout_manager>(names::manager);
-  out.add_computing<learner_actor>(names::learner);
-  out.add_actor<evaluator_actor>(names::evaluator);
-  out.add_actor<experiment_actor>(names::experiment);
-  if (ctx->config.control.enabled) out.add_actor<control_actor>(names::control);
-  if (ctx->config.health.enabled)
-    out.add(names::health, [ctx](self_ptr s) { return spawn_state<health_actor>(*s, health_of(ctx)); });
-  if (ctx->faults) out.add_actor<fault_injector>(names::faults);
+  out.add_trainers();
+  out.add_watchers();
+  return out.take();
+}
+
+std::vector<child_spec> head_children(const context_ptr& ctx) {
+  children out(ctx);
+  out.add_store();
+  out.add_actor<recorder_actor>(names::recorder);
+  out.add_actor<cluster_actor>(names::cluster);
+  out.add_trainers();
+  out.add_watchers();
+  return out.take();
+}
+
+std::vector<child_spec> worker_children(const context_ptr& ctx) {
+  children out(ctx);
+  out.add_actor<judge_actor>(names::judge);
+  out.add_computing<engine_actor>(names::engine);
+  out.add_supervisor(names::tools);
+  out.add_supervisor(names::rollouts);
+  out.add_actor<node_actor>(names::node);
+  out.add_watchers();
   return out.take();
 }
 

@@ -10,6 +10,11 @@ namespace troupe {
 ///   outlives their restarts; what each reads back is in its header.
 supervisor_options tree_options(const context_ptr& ctx);
 std::vector<child_spec> tree_children(const context_ptr& ctx);
+/// The same on several nodes, each with a context of its own: the head keeps and trains, workers sample (actors/cluster/).
+///   head:   store, recorder, cluster, replay, manager, learner, evaluator, experiment, control
+///   worker: judge, engine, tools, rollouts, node
+std::vector<child_spec> head_children(const context_ptr& ctx);
+std::vector<child_spec> worker_children(const context_ptr& ctx);
 /// The part of it that measures published weights: no manager, no replay buffer, no learner.
 std::vector<child_spec> evaluation_children(const context_ptr& ctx);
 

@@ -10,7 +10,9 @@
 #include "sim/run.hpp"
 #include "sim/sweep.hpp"
 
+#include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <iostream>
 #include <unistd.h>
 
@@ -66,19 +68,32 @@ std::string replay_command(const std::string& name, std::uint64_t seed) {
   return "troupe sim " + name + " --seeds " + std::to_string(seed) + ".." + std::to_string(seed) + " --trace";
 }
 
-json::object to_json(const std::string& name, const sim::sweep_result& result, double spent) {
+struct time_spent {
+  double real = 0, cpu = 0;
+};
+
+json::object to_json(const std::string& name, const sim::sweep_result& result, const time_spent& spent) {
   json::object out{{"world", name},
                    {"seeds", result.seeds},
-                   {"seconds", spent},
-                   {"seeds_per_second", static_cast<double>(result.seeds) / spent},
+                   {"seconds", spent.real},
+                   {"seeds_per_second", static_cast<double>(result.seeds) / spent.real},
                    {"virtual_seconds", result.virtual_seconds},
-                   {"virtual_per_real", result.virtual_seconds / spent},
+                   {"virtual_per_real", result.virtual_seconds / spent.real},
                    {"deliveries", result.deliveries},
                    {"kills", result.kills},
                    {"power_cuts", result.cuts},
                    {"stalls", result.stalls},
                    {"disk_full", result.disk_full},
                    {"damaged_checkpoints", result.damaged},
+                   {"partitions", result.partitions},
+                   {"node_crashes", result.node_crashes},
+                   {"node_pauses", result.node_pauses},
+                   {"clock_jumps", result.clock_jumps},
+                   {"messages_lost", result.messages_lost},
+                   {"messages_twice", result.messages_twice},
+                   {"messages_overtaken", result.messages_overtaken},
+                   {"cpu_seconds", spent.cpu},
+                   {"virtual_per_cpu", result.virtual_seconds / spent.cpu},
                    {"trace", result.trace},
                    {"broken", nullptr}};
   json::object reached;
@@ -98,7 +113,7 @@ json::object to_json(const std::string& name, const sim::sweep_result& result, d
   return out;
 }
 
-void print(const std::string& name, const sim::sweep_result& result, double spent) {
+void print(const std::string& name, const sim::sweep_result& result, const time_spent& spent) {
   if (result.broken) {
     std::printf("seed %llu of %s:\n", static_cast<unsigned long long>(result.broken->seed), name.c_str());
     for (const auto& [check, found] : result.broken->findings)
@@ -106,16 +121,32 @@ void print(const std::string& name, const sim::sweep_result& result, double spen
     std::printf("  it drew %s\n  replay it: ./%s\n", json::dump(result.broken->drawn).c_str(),
                 replay_command(name, result.broken->seed).c_str());
   }
-  std::printf(
-      "%s: %llu seeds in %.1f s (%.0f seeds/s), %.0f simulated seconds (%.0f per second), %llu deliveries\n",
-      name.c_str(), static_cast<unsigned long long>(result.seeds), spent,
-      static_cast<double>(result.seeds) / spent, result.virtual_seconds, result.virtual_seconds / spent,
-      static_cast<unsigned long long>(result.deliveries));
+  std::printf("%s: %llu seeds in %.1f s (%.1f s of CPU), %.0f simulated seconds (%.0f per second, %.0f per "
+              "second of CPU), %llu deliveries\n",
+              name.c_str(), static_cast<unsigned long long>(result.seeds), spent.real, spent.cpu,
+              result.virtual_seconds, result.virtual_seconds / spent.real, result.virtual_seconds / spent.cpu,
+              static_cast<unsigned long long>(result.deliveries));
   std::printf(
       "  %llu kills, %llu power cuts, %llu stalls, %llu writes without space, %llu checkpoints damaged\n",
       static_cast<unsigned long long>(result.kills), static_cast<unsigned long long>(result.cuts),
       static_cast<unsigned long long>(result.stalls), static_cast<unsigned long long>(result.disk_full),
       static_cast<unsigned long long>(result.damaged));
+  if (result.messages_lost + result.partitions + result.node_crashes + result.node_pauses > 0)
+    std::printf("  nodes: %llu partitions, %llu crashes, %llu stops, %llu clock jumps; messages: %llu lost, "
+                "%llu twice, %llu "
+                "overtaken\n",
+                static_cast<unsigned long long>(result.partitions),
+                static_cast<unsigned long long>(result.node_crashes),
+                static_cast<unsigned long long>(result.node_pauses),
+                static_cast<unsigned long long>(result.clock_jumps),
+                static_cast<unsigned long long>(result.messages_lost),
+                static_cast<unsigned long long>(result.messages_twice),
+                static_cast<unsigned long long>(result.messages_overtaken));
+  if (auto times = result.detections; !times.empty()) {
+    std::sort(times.begin(), times.end());
+    std::printf("  a lost node is fenced after %.2f s (p50), %.2f s (p99), %.2f s (max), of %zu\n",
+                times[times.size() / 2], times[times.size() * 99 / 100], times.back(), times.size());
+  }
   std::string never;
   std::size_t seen = 0;
   for (const auto point : all_points())
@@ -145,6 +176,7 @@ int sim(const sim_arguments& arguments) {
   (void)open_log(
       {.level = log_level::error, .on_warning = [](std::string_view) {}}); // deaths are no news here
   const auto start = system_clock().now();
+  const auto cpu = std::clock();
   if (arguments.trace) return trace(*what, *seeds);
   const bool live = !arguments.json && ::isatty(STDERR_FILENO) != 0;
   const auto result =
@@ -154,7 +186,8 @@ int sim(const sim_arguments& arguments) {
                        static_cast<unsigned long long>(seeds->last - seeds->first + 1));
       });
   if (live) std::fprintf(stderr, "\r\033[K");
-  const double spent = std::max(1e-6, seconds(system_clock().now() - start));
+  const time_spent spent{std::max(1e-6, seconds(system_clock().now() - start)),
+                         std::max(1e-6, static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC)};
   if (arguments.json)
     std::cout << json::dump(to_json(arguments.world, result, spent)) << '\n';
   else

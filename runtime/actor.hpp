@@ -68,12 +68,32 @@ live_count& living() {
 /// Those that are not zero, by name: for metrics, and for the message of a shutdown that does not end.
 std::vector<std::pair<std::string, std::int64_t>> living_actors();
 
+/// Carries messages between actors of one thread that stand for several machines. Only the simulator is one (runtime/sim_nodes.hpp);
+/// elsewhere it costs a test of a null pointer per message.
+class message_carrier {
+public:
+  virtual ~message_carrier() = default;
+  /// Where whoever runs now is: what it spawns is there too.
+  virtual std::uint32_t here() const = 0;
+  /// True: the message is the carrier's now.
+  virtual bool takes(base_actor& to, caf::mailbox_element_ptr& what) = 0;
+};
+inline constinit thread_local message_carrier* carrier_of_thread = nullptr;
+
 /// What every actor has besides its State: the deadlines of its open requests. CAF arms one timer per request in a
 /// thread of its own and wakes that thread each time, which cost 4 % of a run's CPU; here an actor arms one timer for all of
 /// them, and none that outlives the actor for long.
 class base_actor : public caf::event_based_actor {
 public:
-  explicit base_actor(caf::actor_config& cfg) : event_based_actor(cfg) {}
+  explicit base_actor(caf::actor_config& cfg)
+      : event_based_actor(cfg), place_(carrier_of_thread ? carrier_of_thread->here() : 0) {}
+  using event_based_actor::enqueue;
+  void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) override {
+    if (carrier_of_thread && carrier_of_thread->takes(*this, what)) return;
+    event_based_actor::enqueue(std::move(what), host);
+  }
+  /// The simulated machine that it is on; 0 where there is one machine.
+  std::uint32_t place() const { return place_; }
   /// The request `response` fails with a timeout after `deadline`, should it still be open then.
   void watch_deadline(caf::message_id response, duration deadline);
 
@@ -86,6 +106,7 @@ private:
   void check_deadlines();
   void stall(duration length);
   bool stalled_ = false;
+  std::uint32_t place_;
   struct open_request {
     std::chrono::steady_clock::time_point due;
     caf::message_id response;

@@ -51,7 +51,8 @@ wire_type_registration wire_types_of() {
 TROUPE_INSPECT(new_record, x.stream, x.kind, x.key, x.body)
 TROUPE_INSPECT(record, x.seq, x.stream, x.kind, x.key, x.body, x.wall_ms)
 TROUPE_INSPECT(append_outcome, x.seq, x.fresh)
-TROUPE_INSPECT(append_records, x.records)
+TROUPE_INSPECT(write_fence, x.epoch, x.placement)
+TROUPE_INSPECT(append_records, x.records, x.fence)
 TROUPE_INSPECT(read_stream, x.stream)
 TROUPE_INSPECT(read_kind, x.kind, x.after_seq)
 TROUPE_INSPECT(read_position, x.seq)
@@ -103,11 +104,23 @@ TROUPE_WIRE_TYPE(troupe_runtime, troupe::stop_all)
 TROUPE_WIRE_TYPE(troupe_runtime, troupe::child_status)
 TROUPE_WIRE_TYPE(troupe_runtime, std::vector<troupe::child_status>)
 TROUPE_WIRE_TYPE(troupe_runtime, troupe::sign_of_life)
+TROUPE_WIRE_TYPE(troupe_runtime, troupe::write_fence)
 TROUPE_END_WIRE_TYPES(troupe_runtime)
 TROUPE_LOCAL_TYPE(troupe::start_child)
 TROUPE_LOCAL_TYPE(troupe::child_progressed)
 TROUPE_LOCAL_TYPE(troupe::inject_throw)
 TROUPE_LOCAL_TYPE(troupe::inject_stall)
+
+namespace troupe {
+
+/// The answer of a handler that may be asked or only told: who told hears nothing.
+inline result<done> noted(self_ptr self) {
+  const auto* now = self->current_mailbox_element();
+  if (now && now->mid.is_request()) return done{};
+  return caf::delegated<done>{};
+}
+
+} // namespace troupe
 
 static_assert(caf::id_block::troupe_runtime::end <= troupe::first_actor_type,
               "the runtime has used up its range");

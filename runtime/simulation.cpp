@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cxxabi.h>
+#include <unordered_map>
 
 namespace troupe {
 
@@ -41,6 +42,10 @@ simulation::simulation(std::uint64_t seed, std::vector<wire_type_registration> w
 
 simulation::~simulation() {
   faults_ = {};
+  if (nodes_) {
+    for (auto* job : nodes_->all_held()) scheduler_.jobs.push_back(job);
+    nodes_.reset(); // what is on its way is lost
+  }
   release(caf::actor_clock::time_point::max());
   for (auto& who : owned_) kill(who);
   owned_.clear();
@@ -60,6 +65,22 @@ caf::actor_system_config& simulation::configure(caf::actor_system_config& config
 
 actor_ref simulation::own(actor_ref who) { return owned_.emplace_back(std::move(who)); }
 
+sim_nodes& simulation::nodes() {
+  if (!nodes_) {
+    nodes_ = std::make_unique<sim_nodes>(seed_);
+    nodes_->clock([this] { return time_.now(); });
+  }
+  return *nodes_;
+}
+
+bool simulation::runnable(caf::resumable* job, base_actor* actor) {
+  if (nodes_->dead(*actor)) kill(actor); // it takes this one first, and nothing else
+  if (!nodes_->held(*actor)) return true;
+  nodes_->hold(*actor, job); // the scheduler's reference to it is theirs now
+  scheduler_.jobs.pop_front();
+  return false;
+}
+
 bool simulation::step() {
   auto& jobs = scheduler_.jobs;
   if (jobs.empty() || !powered_) return false;
@@ -76,13 +97,17 @@ bool simulation::step() {
     std::rotate(jobs.begin(), jobs.begin() + i, jobs.begin() + i + 1);
   }
   if (loud && faults_.stall_chance > 0 && maybe_stall()) return true;
-  if (auto* actor = dynamic_cast<caf::scheduled_actor*>(jobs.front())) {
+  if (auto* actor = dynamic_cast<base_actor*>(jobs.front())) {
+    if (nodes_ && !runnable(jobs.front(), actor)) return true;
     mix(actor->id());
-    if (auto* next = actor->peek_at_next_mailbox_element()) mix(next->content().stringify());
+    if (auto* next = actor->peek_at_next_mailbox_element()) mix(next->content());
     if (observer_) tell_observer();
+    if (nodes_) nodes_->enter(actor);
   }
   ++steps_;
-  return run_front();
+  run_front();
+  if (nodes_) nodes_->enter(nullptr);
+  return true;
 }
 
 bool simulation::run_front() {
@@ -122,13 +147,16 @@ void simulation::tell_observer() {
   observer_(news);
 }
 
-void simulation::mix(const std::string& message) {
-  bool node = false; // an actor's text is "id@node", and a node's name holds the process's number: not part
-                     // of the trace
-  for (char c : message) {
-    if (node && (c == ',' || c == ')' || c == ']' || c == '}' || c == ' ')) node = false;
-    if (!node) mix(static_cast<unsigned char>(c));
-    if (c == '@') node = true;
+void simulation::mix(const caf::type_erased_tuple& message) {
+  // By name: a type's address is another in every process. What a message holds shows in what follows from it.
+  static thread_local std::unordered_map<const std::type_info*, std::uint64_t> names;
+  for (std::size_t i = 0; i < message.size(); ++i) {
+    const auto [number, info] = message.type(i);
+    mix(number);
+    if (!info) continue;
+    auto [known, fresh] = names.try_emplace(info);
+    if (fresh) known->second = derive_seed(0, info->name());
+    mix(known->second);
   }
 }
 
@@ -154,18 +182,28 @@ std::size_t simulation::run_for(duration time) {
 bool simulation::fire_next_timer(caf::actor_clock::time_point end) {
   auto& clock = scheduler_.clock();
   const auto& due = clock.schedule();
-  if (!powered_ || (due.empty() && stalled_.empty())) return false;
+  const auto arrives =
+      nodes_ && nodes_->links().next_due()
+          ? caf::actor_clock::time_point(
+                std::chrono::duration_cast<caf::actor_clock::duration_type>(*nodes_->links().next_due()))
+          : caf::actor_clock::time_point::max();
+  if (!powered_ || (due.empty() && stalled_.empty() && arrives == caf::actor_clock::time_point::max()))
+    return false;
   const auto wakes = stalled_.empty() ? caf::actor_clock::time_point::max() : stalled_.begin()->first;
   const auto fires = due.empty() ? caf::actor_clock::time_point::max() : due.begin()->first;
-  auto next = std::min(wakes, fires);
+  auto next = std::min({wakes, fires, arrives});
   if (next > end) return false;
-  if (fires <= wakes && faults_.late_timer_chance > 0 && steps_ < faults_.quiet_after &&
+  if (fires <= std::min(wakes, arrives) && faults_.late_timer_chance > 0 && steps_ < faults_.quiet_after &&
       fault_.chance(faults_.late_timer_chance))
     next += std::chrono::duration_cast<caf::actor_clock::duration_type>(faults_.late_by * fault_.uniform());
   next = std::min(next, end); // a late timer takes those due meanwhile with it, as a busy machine does
   clock.advance_time(
       std::max<caf::actor_clock::duration_type>(next - clock.now(), caf::actor_clock::duration_type{0}));
   release(clock.now());
+  if (nodes_) {
+    nodes_->deliver(time_.now());
+    for (auto* job : nodes_->released()) scheduler_.jobs.push_back(job);
+  }
   return true;
 }
 
@@ -188,6 +226,9 @@ void simulation::maybe_kill() {
   std::vector<actor_ref> living;
   for (auto& name : faults_.victims)
     if (auto who = faults_.names->find(name)) living.push_back(std::move(who));
+  for (const auto& node : faults_.other_nodes)
+    for (auto& name : faults_.victims)
+      if (auto who = node->find_here(name)) living.push_back(std::move(who));
   if (living.empty()) return;
   kill(living[fault_.below(living.size())]);
   ++kills_;

@@ -4,6 +4,7 @@
 #include "runtime/base/random.hpp"
 #include "runtime/directory.hpp"
 #include "runtime/message_types.hpp"
+#include "runtime/sim_nodes.hpp"
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,11 +18,12 @@ struct simulation_faults {
   double kill_chance = 0;           ///< per step: one of the actors named in `victims` is killed
   std::vector<std::string> victims; ///< names in `names`; a name that nobody holds at the moment is left out
   directory_ptr names;
-  double late_timer_chance = 0; ///< per timer: it fires late ...
-  duration late_by{0};          ///< ... by up to this much
-  double stall_chance = 0;      ///< per step: the actor whose turn it is takes no message ...
-  duration stall_by{0};         ///< ... for up to this much; what is sent to it waits, in order
-  double cut_chance = 0;        ///< per step: the power goes, between two messages
+  std::vector<directory_ptr> other_nodes; ///< their holders of a victim's name may be hit as well
+  double late_timer_chance = 0;           ///< per timer: it fires late ...
+  duration late_by{0};                    ///< ... by up to this much
+  double stall_chance = 0;                ///< per step: the actor whose turn it is takes no message ...
+  duration stall_by{0};                   ///< ... for up to this much; what is sent to it waits, in order
+  double cut_chance = 0;                  ///< per step: the power goes, between two messages
   std::size_t strike_at = static_cast<std::size_t>(-1); ///< before this step, besides all else ...
   std::string
       strike_whom; ///< ... the first named so, or with this beginning, is killed; empty: the power goes
@@ -43,8 +45,8 @@ struct delivery {
 ///   SIM-3  Messages between two actors keep their order; all other orders are possible.
 ///   SIM-4  After a power cut no actor takes another message.
 /// Rules for what runs in it: time only from `time()` or self->clock(), no threads (thread_policy{false}), no
-/// blocking waits, no iteration over pointer-keyed containers. Several nodes in one process:
-/// runtime/sim_network.hpp.
+/// blocking waits, no iteration over pointer-keyed containers. Several machines in it: nodes(). CAF's own wire protocol between
+/// nodes: runtime/sim_network.hpp.
 class simulation {
 public:
   /// `start`: the virtual time at which it begins; more than 0.
@@ -64,6 +66,8 @@ public:
   actor_ref spawn(Args&&... args) {
     return own(spawn_state<State>(system_, std::forward<Args>(args)...));
   }
+  /// From the first call on, there are several machines.
+  sim_nodes& nodes();
   void inject(simulation_faults faults) { faults_ = std::move(faults); }
   /// Hears every message before its actor takes it.
   void observe(std::function<void(const delivery&)> observer) { observer_ = std::move(observer); }
@@ -116,13 +120,14 @@ private:
   static caf::actor_system_config& configure(caf::actor_system_config& config,
                                              const std::vector<wire_type_registration>& types);
   void mix(std::uint64_t x) { trace_ = (trace_ ^ x) * 1099511628211ull; }
-  void mix(const std::string& message);
+  void mix(const caf::type_erased_tuple& message);
   void maybe_kill();
   void strike();
   bool maybe_stall();
   void release(caf::actor_clock::time_point until);
   void tell_observer();
   bool fire_next_timer(caf::actor_clock::time_point end);
+  bool runnable(caf::resumable* job, base_actor* actor);
 
   std::uint64_t seed_;
   random_stream order_, fault_;
@@ -132,6 +137,7 @@ private:
   caf::scheduler::test_coordinator& scheduler_;
   virtual_clock time_;
   simulation_faults faults_;
+  std::unique_ptr<sim_nodes> nodes_;
   std::vector<actor_ref> owned_;
   std::function<void(const delivery&)> observer_;
   std::multimap<caf::actor_clock::time_point, caf::resumable*> stalled_;

@@ -2,6 +2,7 @@
 
 #include "runtime/base/planted.hpp"
 #include "runtime/message_types.hpp"
+#include <algorithm>
 #include <mutex>
 
 namespace troupe {
@@ -96,17 +97,30 @@ behavior store_actor::make_behavior() {
     return {};
   }
   store_ = std::move(*opened);
+  for (const char* kind : {"fence", "placement"}) {
+    auto known = store_->read_kind(kind, 0);
+    if (!known) {
+      self_->quit(to_caf(known.error()));
+      return {};
+    }
+    for (const auto& r : *known) fences_.learn(r.kind, r.stream, r.key);
+  }
   return {
       [this](append_records& request) -> result<std::vector<append_outcome>> {
+        if (request.fence.epoch != 0 && !request.records.empty())
+          if (auto ok = fences_.admit(request.fence, request.records[0].stream); !ok) // STORE-4
+            return to_caf(ok.error());
         reply<std::vector<append_outcome>> answer(self_);
         auto promise = answer.promise();
         for (auto& one : request.records) waiting_bytes_ += one.body.size();
         const auto count = request.records.size();
+        const bool fences = std::any_of(request.records.begin(), request.records.end(),
+                                        [](const new_record& r) { return store_fences::is_fence(r.kind); });
         waiting_.push_back({std::move(request.records), std::move(answer)});
         if (planted("ack_before_commit")) waiting_.back().answer.deliver(std::vector<append_outcome>(count));
         // The commit queues behind every append that is in the mailbox now: they all share it.
         if (waiting_.size() == 1) self_->send(self_, commit_atom::value);
-        if (waiting_.size() >= group_requests || waiting_bytes_ >= group_bytes) commit();
+        if (fences || waiting_.size() >= group_requests || waiting_bytes_ >= group_bytes) commit();
         return promise;
       },
       [this](commit_atom) { commit(); },
@@ -142,6 +156,7 @@ void store_actor::commit() {
   for (std::size_t i = 0; i < group.size(); ++i) {
     if (results[i]) {
       metrics_.records += results[i]->size();
+      for (const auto& r : group[i].records) fences_.learn(r.kind, r.stream, r.key);
       group[i].answer.deliver(std::move(*results[i]));
     } else {
       metrics_.disk_full |= results[i].error().code == errc::disk_full;

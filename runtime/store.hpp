@@ -2,6 +2,7 @@
 
 #include "runtime/actor.hpp"
 #include "runtime/base/clock.hpp"
+#include "runtime/store_fences.hpp"
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -78,8 +79,9 @@ store_opener memory_store(const clock& time);
 // -- the store actor's messages
 // ------------------------------------------------------------------------------------------
 struct append_records {
-  std::vector<new_record> records;
-}; ///< -> std::vector<append_outcome>, after the commit
+  std::vector<new_record> records; ///< fenced ones are all of one stream
+  write_fence fence{};
+}; ///< -> std::vector<append_outcome>, after the commit. Error more: in_use (STORE-4)
 struct read_stream {
   std::string stream;
 }; ///< -> std::vector<record>
@@ -105,6 +107,8 @@ struct store_metrics {
 ///            A record that contradicts a stored one fails its own request only.
 ///   STORE-3  Out of space, appends fail with disk_full and nothing acknowledged is lost; it recovers when
 ///   space returns.
+///   STORE-4  From the commit of a record of kind "fence" on, nothing of its epoch is taken in; from a record of kind "placement" on,
+///            nothing for its stream that names another placement. Such an append fails with in_use, also after a restart.
 /// `open` runs in the new actor, so a restart opens the file again; if it fails, the actor ends with that
 /// error as its reason. Spawn detached in production.
 class store_actor {
@@ -125,6 +129,7 @@ private:
   std::unique_ptr<event_store> store_;
   std::vector<pending> waiting_;
   std::size_t waiting_bytes_ = 0;
+  store_fences fences_;
   store_metrics metrics_;
 };
 

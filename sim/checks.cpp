@@ -3,6 +3,7 @@
 #include "gpu/advantage.hpp"
 #include "runtime/base/planted.hpp"
 #include "sim/books.hpp"
+#include "sim/node_checks.hpp"
 #include "sim/run.hpp"
 #include <algorithm>
 #include <deque>
@@ -379,6 +380,9 @@ const std::vector<named_check>& all_checks() {
       {"effects_once", "no tool call has its effect twice, and none has a result without it", effects_once},
       {"turns_as_written", "turns are token for token what the policy writes, whatever interrupted them",
        turns_as_written},
+      {"fencing", "nothing is taken in from a fenced epoch or an old placement", fencing_holds},
+      {"leases", "no node samples after it was fenced", leases_hold},
+      {"losses_seen", "a node that is gone for 2 s is fenced within 1.5 s", losses_are_seen},
       {"restart_window", "the run's supervisor gives up past its intensity, and not before", restart_window},
   };
   return list;

@@ -3,6 +3,7 @@
 #include "actors/ledger.hpp"
 #include "actors/trajectory.hpp"
 #include "sim/fake_policy.hpp"
+#include "sim/weather.hpp"
 #include "sim/world.hpp"
 
 namespace troupe::sim {
@@ -35,6 +36,20 @@ struct evidence {
     std::string child;
   };
   std::vector<restart> restarts;
+
+  // -- of several nodes
+  /// One membership of a node, as it became durable.
+  struct epoch_life {
+    std::string node; ///< empty: a life of the head
+    duration from{};
+    std::optional<duration> to;      ///< its fence
+    std::optional<duration> sampled; ///< when its engine made its last token
+  };
+  std::map<std::uint64_t, epoch_life> epochs;
+  std::vector<record> placements, fences;
+  std::vector<weather::outage> outages; ///< node 2 is "w2"
+  weather::counts weather_seen;
+  std::uint64_t messages_lost = 0, messages_twice = 0, messages_overtaken = 0;
 
   std::map<std::string, std::uint64_t> reached; ///< rare points (runtime/base/buggify.hpp), how often
 

@@ -18,10 +18,10 @@ public:
   std::vector<append_result> append_group(std::span<const append_request> requests) override {
     if (!*power_) return std::vector<append_result>(requests.size(), dark());
     if (machine_.full_now()) {
-      if (machine_.random_.chance(0.5)) disk_->append_group(requests); // done, but not acknowledged
+      if (machine_.random_.chance(0.5)) append_now(requests); // done, but not acknowledged
       return std::vector<append_result>(requests.size(), no_space());
     }
-    return disk_->append_group(requests);
+    return append_now(requests);
   }
   expected<std::vector<record>> read_stream(const std::string& stream) override {
     if (!*power_) return dark();
@@ -41,6 +41,15 @@ public:
   }
 
 private:
+  std::vector<append_result> append_now(std::span<const append_request> requests) {
+    auto out = disk_->append_group(requests);
+    if (machine_.heard_)
+      for (std::size_t i = 0; i < out.size(); ++i)
+        for (std::size_t j = 0; out[i] && j < out[i]->size(); ++j)
+          if ((*out[i])[j].fresh) machine_.heard_(requests[i][j]);
+    return out;
+  }
+
   machine& machine_;
   std::shared_ptr<bool> power_;
   std::unique_ptr<event_store> disk_;
@@ -99,6 +108,12 @@ std::function<expected<checkpoint>()> machine::load() const {
     if (checkpoints_.empty()) return fail(errc::not_found, "no checkpoint");
     return checkpoints_.back();
   };
+}
+
+std::uint64_t machine::contents() {
+  auto disk = disk_();
+  const auto at = *(*disk)->position();
+  return (at.seq << 32) | at.chain;
 }
 
 std::vector<record> machine::read(const std::string& kind) {

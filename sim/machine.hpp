@@ -27,6 +27,8 @@ public:
   bool on() const { return *power_; }
   /// Called when a fault of the disk wants the power to go.
   void on_cut(std::function<void()> cut) { cut_ = std::move(cut); }
+  /// Hears of every record that becomes durable, the first time.
+  void on_record(std::function<void(const new_record&)> heard) { heard_ = std::move(heard); }
   void quiet() { faults_ = {}; } ///< no more faults
 
   // -- what the life that is on now uses
@@ -36,6 +38,7 @@ public:
 
   // -- what is on the disk
   std::vector<record> read(const std::string& kind);
+  std::uint64_t contents(); ///< a checksum of the store's whole log
   const std::vector<checkpoint>& checkpoints() const { return checkpoints_; }
   std::size_t full() const { return full_; }       ///< writes that failed for want of space
   std::size_t damaged() const { return damaged_; } ///< checkpoints that a power cut spoiled
@@ -57,6 +60,7 @@ private:
   store_opener disk_;
   std::shared_ptr<bool> power_ = std::make_shared<bool>(false);
   std::function<void()> cut_;
+  std::function<void(const new_record&)> heard_;
   std::vector<checkpoint> checkpoints_; ///< oldest first
   std::size_t full_ = 0, damaged_ = 0;
 };

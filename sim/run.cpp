@@ -1,8 +1,10 @@
 #include "sim/run.hpp"
 
+#include "actors/cluster/cluster_messages.hpp"
 #include "actors/tree.hpp"
 #include "runtime/base/buggify.hpp"
 #include "sim/context.hpp"
+#include "sim/fleet.hpp"
 #include "sim/machine.hpp"
 
 #include <algorithm>
@@ -10,6 +12,8 @@
 namespace troupe::sim {
 
 namespace {
+
+constexpr duration second = std::chrono::seconds(1);
 
 /// Rare points of one run: each is on with a chance from the seed, and fires then one time in four (FoundationDB's numbers).
 class points_by_seed final : public rare_points {
@@ -57,36 +61,45 @@ public:
 private:
   /// From one power-on to the next power cut, or to the end. Gives the virtual time then.
   duration live(std::uint64_t life, duration start, duration end) {
+    std::unique_ptr<fleet> nodes;
     simulation sim(derive_seed(seed_, life), {}, start);
-    machine_.power_on(sim.time());
     machine_.on_cut([&sim] { sim.cut_power(); });
     if (watch_) sim.observe(watch_);
     sim.limit_instant(100'000);
-    auto ctx = make_context(sim);
-    keep_rules(*ctx);
-    auto tree = tree_options(ctx);
-    tree.intensity = static_cast<int>(drawn_.intensity);
-    tree.time = &sim.time();
-    tree.observer = [this, then = tree.observer, &sim](const supervision_event& event) {
-      if (!machine_.on()) return;
-      if (event.kind == supervision_kind::gave_up)
-        finish(error{errc::exhausted, "the run's supervisor gave up"});
-      if (event.kind == supervision_kind::ended || event.kind == supervision_kind::restarted ||
-          event.kind == supervision_kind::gave_up)
-        out_.restarts.push_back({sim.time().now(), event.kind, event.child});
-      then(event);
-    };
-    sim.own(spawn_supervisor(sim.system(), tree, tree_children(ctx)));
-    sim.inject(faults(ctx));
-    while (!out_.ended && sim.powered() && sim.time().now() < end) {
-      sim.run_for(std::chrono::seconds(1));
-      if (!out_.ended && sim.powered()) look(sim, *ctx);
+    context_ptr ctx; // the head's; null while it is down
+    std::unique_ptr<weather> sky;
+    if (drawn_.workers == 0) {
+      machine_.power_on(sim.time());
+      auto made = make_context(sim, sim.time());
+      keep_rules(*made);
+      ctx = made;
+      sim.own(spawn_supervisor(sim.system(), tree(ctx, sim), tree_children(ctx)));
+      sim.inject(faults({ctx->names}, {}));
+    } else {
+      nodes = start_nodes(sim);
+      sky = std::make_unique<weather>(
+          drawn_, derive_seed(seed_, life), start, sim.nodes(),
+          weather::power{[&](auto node) { nodes->boot(node); }, [&](auto node) { nodes->crash(node); },
+                         [&](auto node, duration by) { nodes->jump_clock(node, by); }});
+    }
+    for (auto next_look = start + second; !out_.ended && sim.powered() && sim.time().now() < end;) {
+      const auto until = sky ? std::min(next_look, sky->next()) : next_look;
+      sim.run_for(std::max(until - sim.time().now(), duration(0)));
+      if (sky && !out_.ended && sim.powered()) sky->strike(sim.time().now());
+      if (nodes) ctx = nodes->head();
+      if (sim.time().now() < next_look) continue;
+      next_look = sim.time().now() + second;
+      if (!out_.ended && sim.powered() && ctx && !(sky && sim.nodes().paused(weather::head))) look(sim, *ctx);
       if (out_.deliveries + sim.steps() >= static_cast<std::size_t>(drawn_.quiet_after)) {
         machine_.quiet();
         points_->quiet();
+        if (sky) sky->calm(sim.time().now());
       }
     }
-    if (!out_.ended && sim.powered()) out_.state = diagnose(sim, *ctx);
+    if (!out_.ended && sim.powered() && ctx) out_.state = diagnose(sim, *ctx);
+    if (sky) note_weather(*sky, sim.nodes().links());
+    ctx.reset();
+    if (nodes) nodes->let_go();
     const auto now = sim.time().now();
     if (sim.endless()) {
       out_.state = "its actors send each other messages without end while no time passes";
@@ -103,7 +116,76 @@ private:
     return now;
   }
 
-  simulation_faults faults(const context_ptr& ctx) const {
+  supervisor_options tree(const context_ptr& ctx, simulation& sim) {
+    auto out = tree_options(ctx);
+    out.intensity = static_cast<int>(drawn_.intensity);
+    out.time = &sim.time();
+    if (ctx->cluster && ctx->cluster->is_worker()) return out;
+    out.observer = [this, then = out.observer, &sim](const supervision_event& event) {
+      if (!machine_.on()) return;
+      if (event.kind == supervision_kind::gave_up)
+        finish(error{errc::exhausted, "the run's supervisor gave up"});
+      if (event.kind == supervision_kind::ended || event.kind == supervision_kind::restarted ||
+          event.kind == supervision_kind::gave_up)
+        out_.restarts.push_back({sim.time().now(), event.kind, event.child});
+      then(event);
+    };
+    return out;
+  }
+
+  std::unique_ptr<fleet> start_nodes(simulation& sim) {
+    machine_.on_record([this, &sim](const new_record& what) { note_record(what, sim.time().now()); });
+    fleet::parts parts;
+    parts.head_context = [this, &sim](const clock& time) {
+      auto made = make_context(sim, time);
+      keep_rules(*made);
+      return made;
+    };
+    parts.worker_context = [this, &sim](const clock& time, const std::string&, const cluster_ptr& part) {
+      fakes_heard heard;
+      heard.loaded = [this](std::uint64_t version, float state) { out_.loaded.emplace_back(version, state); };
+      heard.effects = effects_;
+      heard.sampled = [this, part, &sim] {
+        ++out_.sampled;
+        out_.epochs[part->lease.epoch()].sampled = sim.time().now();
+      };
+      return simulated_context(drawn_, time, sim.threads(), heard);
+    };
+    parts.tree = [this, &sim](const context_ptr& ctx, const clock&) { return tree(ctx, sim); };
+    auto out = std::make_unique<fleet>(sim, machine_, drawn_, std::move(parts));
+    out->on_change([this, &sim, nodes = out.get()] { inject(sim, *nodes); });
+    out->start();
+    return out;
+  }
+
+  void inject(simulation& sim, const fleet& nodes) const {
+    sim.inject(faults(nodes.head() ? nodes.head()->names : nullptr, nodes.worker_names()));
+  }
+
+  void note_record(const new_record& what, duration now) {
+    if (what.kind != "member" && what.kind != "fence") return;
+    const auto body = json::parse(what.body)->get_object();
+    auto& it = out_.epochs[body.at("epoch").to_number<std::uint64_t>()];
+    if (what.kind == "fence") {
+      it.to = now;
+    } else {
+      it.from = now;
+      it.node = std::string(body.at("node").get_string());
+    }
+  }
+
+  void note_weather(const weather& sky, const sim_links& links) {
+    out_.weather_seen.partitions += sky.seen().partitions;
+    out_.weather_seen.crashes += sky.seen().crashes;
+    out_.weather_seen.pauses += sky.seen().pauses;
+    out_.weather_seen.jumps += sky.seen().jumps;
+    out_.messages_lost += links.lost();
+    out_.messages_twice += links.doubled();
+    out_.messages_overtaken += links.overtaken();
+    out_.outages.insert(out_.outages.end(), sky.outages().begin(), sky.outages().end());
+  }
+
+  simulation_faults faults(directory_ptr head, std::vector<directory_ptr> workers) const {
     simulation_faults out;
     out.kill_chance = drawn_.kill;
     out.cut_chance = drawn_.power_cut;
@@ -115,10 +197,12 @@ private:
                       std::min(out_.deliveries, static_cast<std::size_t>(drawn_.quiet_after));
     if (out_.cuts == 0 && drawn_.strike_at >= 0) out.strike_at = static_cast<std::size_t>(drawn_.strike_at);
     out.strike_whom = drawn_.strike_whom;
-    out.names = ctx->names;
+    out.names = std::move(head);
+    out.other_nodes = std::move(workers);
     out.victims = {names::store,     names::engine,   names::judge,     names::tools,
                    names::rollouts,  names::manager,  names::replay,    names::learner,
                    names::evaluator, names::recorder, names::experiment};
+    if (drawn_.workers > 0) out.victims.insert(out.victims.end(), {names::cluster, names::node});
     for (std::int64_t g = 0; g < drawn_.steps * drawn_.groups; ++g)
       for (std::int64_t a = 0; a < drawn_.group_size; ++a)
         out.victims.push_back(
@@ -136,7 +220,7 @@ private:
                             "/0");
   }
 
-  std::shared_ptr<run_context> make_context(simulation& sim) {
+  std::shared_ptr<run_context> make_context(simulation& sim, const clock& time) {
     fakes_heard heard;
     heard.effects = effects_;
     heard.loaded = [this](std::uint64_t version, float state) {
@@ -146,7 +230,7 @@ private:
     heard.stepped = [this](const optimizer_step& step) {
       if (machine_.on()) out_.optimizer.push_back(step);
     };
-    auto run = simulated_context(drawn_, sim.time(), sim.threads(), heard);
+    auto run = simulated_context(drawn_, time, sim.threads(), heard);
     auto& p = run->parts;
     p.open_store = machine_.store();
     p.save_checkpoint = machine_.save();
@@ -179,7 +263,6 @@ private:
 
   std::string diagnose(simulation& sim, const run_context& ctx) {
     std::string out;
-    const auto second = std::chrono::seconds(1);
     auto say = [&out](const std::string& who, const auto& got, auto text) {
       out += who + ": " + (got ? text(*got) : to_string(got.error())) + "\n";
     };
@@ -193,6 +276,15 @@ private:
         });
     say("replay", sim.ask<balance>(ctx.names->find(names::replay), balance_request{}, second),
         [](const balance& sheet) { return json::dump(to_json(sheet)); });
+    if (ctx.cluster)
+      say("cluster",
+          sim.ask<cluster_status>(ctx.names->find(names::cluster), cluster_status_request{}, second),
+          [](const cluster_status& it) {
+            std::string nodes;
+            for (const auto& node : it.nodes) nodes += " " + node;
+            return "members" + nodes + ", epochs " + std::to_string(it.epochs) + ", placed " +
+                   std::to_string(it.placed) + ", moved " + std::to_string(it.moved);
+          });
     for (const auto& name : {names::rollouts, names::tools})
       say(name, sim.ask<std::vector<child_status>>(ctx.names->find(name), list_children{}, second),
           [](const std::vector<child_status>& list) {
@@ -213,6 +305,9 @@ private:
     out_.metrics = machine_.read("metric");
     out_.failures = machine_.read("failed");
     out_.parks = machine_.read("park");
+    out_.placements = machine_.read("placement");
+    out_.fences = machine_.read("fence");
+    out_.trace = derive_seed(out_.trace, machine_.contents());
     out_.journal = machine_.read("tokens");
     for (const char* kind : {"turn", "started", "tool", "verdict", "failed"})
       for (auto& r : machine_.read(kind)) out_.rollouts[r.stream].push_back(std::move(r));

@@ -1,6 +1,7 @@
 #include "sim/sweep.hpp"
 
 #include "sim/checks.hpp"
+#include "sim/node_checks.hpp"
 #include "sim/run.hpp"
 #include <atomic>
 #include <mutex>
@@ -34,11 +35,31 @@ std::optional<broken_seed> try_seed(const world& what, std::uint64_t seed, sweep
   sum.stalls += found.stalls;
   sum.disk_full += found.disk_full;
   sum.damaged += found.damaged;
+  sum.partitions += found.weather_seen.partitions;
+  sum.node_crashes += found.weather_seen.crashes;
+  sum.node_pauses += found.weather_seen.pauses;
+  sum.clock_jumps += found.weather_seen.jumps;
+  sum.messages_lost += found.messages_lost;
+  sum.messages_twice += found.messages_twice;
+  sum.messages_overtaken += found.messages_overtaken;
+  if (drawn.workers > 0) sum.detections = detection_times(found);
   sum.virtual_seconds += seconds(found.virtual_time);
   for (const auto& [point, times] : found.reached) sum.reached[point] += times;
   sum.trace = derive_seed(seed, found.trace);
   if (broken.findings.empty()) return std::nullopt;
   return broken;
+}
+
+void sweep_result::add(const sweep_result& other) {
+  for (auto member :
+       {&sweep_result::seeds, &sweep_result::deliveries, &sweep_result::kills, &sweep_result::cuts,
+        &sweep_result::stalls, &sweep_result::disk_full, &sweep_result::damaged, &sweep_result::partitions,
+        &sweep_result::node_crashes, &sweep_result::node_pauses, &sweep_result::clock_jumps,
+        &sweep_result::messages_lost, &sweep_result::messages_twice, &sweep_result::messages_overtaken})
+    this->*member += other.*member;
+  detections.insert(detections.end(), other.detections.begin(), other.detections.end());
+  virtual_seconds += other.virtual_seconds;
+  for (const auto& [point, times] : other.reached) reached[point] += times;
 }
 
 sweep_result sweep(const world& what, std::uint64_t first, std::uint64_t last, int threads,
@@ -52,15 +73,7 @@ sweep_result sweep(const world& what, std::uint64_t first, std::uint64_t last, i
       sweep_result one;
       auto broken = try_seed(what, seed, one);
       std::scoped_lock lock(guard);
-      all.seeds += one.seeds;
-      all.deliveries += one.deliveries;
-      all.kills += one.kills;
-      all.cuts += one.cuts;
-      all.stalls += one.stalls;
-      all.disk_full += one.disk_full;
-      all.damaged += one.damaged;
-      all.virtual_seconds += one.virtual_seconds;
-      for (const auto& [point, times] : one.reached) all.reached[point] += times;
+      all.add(one);
       traces[seed] = one.trace;
       if (broken && (!all.broken || seed < all.broken->seed)) {
         stop_at = seed; // those below it still run: the lowest is named

@@ -17,9 +17,13 @@ struct sweep_result {
   std::optional<broken_seed> broken; ///< the lowest that broke
   std::uint64_t seeds = 0;           ///< run, the broken one included
   std::uint64_t deliveries = 0, kills = 0, cuts = 0, stalls = 0, disk_full = 0, damaged = 0;
+  std::uint64_t partitions = 0, node_crashes = 0, node_pauses = 0, clock_jumps = 0;
+  std::uint64_t messages_lost = 0, messages_twice = 0, messages_overtaken = 0;
+  std::vector<double> detections; ///< seconds from the loss of a node to its fence
   double virtual_seconds = 0;
   std::uint64_t trace = 0;                      ///< of all seeds, in order
   std::map<std::string, std::uint64_t> reached; ///< rare points, how often
+  void add(const sweep_result& other);          ///< all but trace and broken
 };
 
 /// One seed, checked. Adds its figures to `sum`; gives its trace.

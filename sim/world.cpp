@@ -37,6 +37,8 @@ void world::visit(config_visitor& v) {
          "Rollouts whose turns the engine refuses, however often they are tried.");
   v.knob("workload.checkpoint_every", w.checkpoint_every, {1, 1000}, "steps", "checkpoint.every.");
   v.knob("workload.checkpoint_keep", w.checkpoint_keep, {1, 1000}, "checkpoints", "checkpoint.keep.");
+  v.knob("workload.workers", w.workers, {0, 32}, "nodes",
+         "Worker nodes beside the head; 0: the whole run is one process.");
   v.key("workload.intensity", w.intensity, {1, 1'000'000}, "restarts",
         "Restarts within ten seconds past which the run's supervisor gives up.");
   v.section("faults", "What goes wrong, from the seed.");
@@ -57,6 +59,26 @@ void world::visit(config_visitor& v) {
   v.knob("faults.buggify", f.buggify, {0, 1}, "chance", "Per point in the code: it misbehaves in this run.");
   v.key("faults.quiet_after", f.quiet_after, {0, 1'000'000'000}, "messages",
         "Then there are no more faults: what was accepted must end.");
+  v.section("network",
+            "What goes wrong between nodes and with them. Rates are events per second of the run.");
+  auto& n = network;
+  v.knob("network.delay", n.delay, {0, 10}, "s", "Each message takes so long ...");
+  v.knob("network.jitter", n.jitter, {0, 10}, "s", "... and up to this much more.");
+  v.knob("network.lost", n.lost, {0, 1}, "chance", "Per message: it never arrives.");
+  v.knob("network.twice", n.twice, {0, 1}, "chance", "Per message: it arrives twice, the second time later.");
+  v.knob("network.overtaken", n.overtaken, {0, 1}, "chance", "Per message: later ones may overtake it ...");
+  v.knob("network.overtaken_by", n.overtaken_by, {0, 60}, "s", "... by up to this much.");
+  v.knob("network.partition", n.partition, {0, 100}, "/s",
+         "Links break: one node alone, one direction only, all but one, on and off every half second, or one "
+         "after the other.");
+  v.knob("network.partition_for", n.partition_for, {0, 600}, "s", "For up to twice so long.");
+  v.knob("network.crash", n.crash, {0, 100}, "/s", "A worker node dies with all that runs on it ...");
+  v.knob("network.head_crash", n.head_crash, {0, 100}, "/s", "The head dies; its disk stays ...");
+  v.knob("network.down_for", n.down_for, {0, 600}, "s", "... and is back after up to twice so long.");
+  v.knob("network.pause", n.pause, {0, 100}, "/s", "Some node stops, as by SIGSTOP ...");
+  v.knob("network.pause_for", n.pause_for, {0, 600}, "s", "... and goes on after up to twice so long.");
+  v.knob("network.clock_jump", n.clock_jump, {0, 100}, "/s", "Some node's wall clock jumps ...");
+  v.knob("network.clock_jump_by", n.clock_jump_by, {0, 1e6}, "s", "... by up to so much, either way.");
   v.key("checks", checks, "What must hold, by name (`troupe sim --list`).");
   v.key("minutes", minutes, {1, 100'000}, "min", "Virtual time after which a run that has not ended hangs.");
   v.key("seeds", seeds, {1, 1'000'000'000}, "seeds", "Seeds of the normal test run.");
@@ -117,6 +139,23 @@ drawn_world world::draw(std::uint64_t seed) const {
   out.poisonous = pick(w.poisonous, of("poisonous"));
   out.checkpoint_every = pick(w.checkpoint_every, of("checkpoint_every"));
   out.checkpoint_keep = pick(w.checkpoint_keep, of("checkpoint_keep"));
+  out.workers = pick(w.workers, of("workers"));
+  const auto& n = network;
+  out.delay = pick(n.delay, of("delay"));
+  out.jitter = pick(n.jitter, of("jitter"));
+  out.lost = pick(n.lost, of("lost"));
+  out.twice = pick(n.twice, of("twice"));
+  out.overtaken = pick(n.overtaken, of("overtaken"));
+  out.overtaken_by = pick(n.overtaken_by, of("overtaken_by"));
+  out.partition = pick(n.partition, of("partition"));
+  out.partition_for = pick(n.partition_for, of("partition_for"));
+  out.crash = pick(n.crash, of("crash"));
+  out.head_crash = pick(n.head_crash, of("head_crash"));
+  out.down_for = pick(n.down_for, of("down_for"));
+  out.pause = pick(n.pause, of("pause"));
+  out.pause_for = pick(n.pause_for, of("pause_for"));
+  out.clock_jump = pick(n.clock_jump, of("clock_jump"));
+  out.clock_jump_by = pick(n.clock_jump_by, of("clock_jump_by"));
   out.intensity = w.intensity;
   out.kill = pick(f.kill, of("kill"));
   out.power_cut = pick(f.power_cut, of("power_cut"));
@@ -153,36 +192,54 @@ drawn_world drawn_world::calm() const {
 }
 
 json::object drawn_world::to_json() const {
-  return {{"mode", mode},
-          {"eta", eta},
-          {"steps", steps},
-          {"groups", groups},
-          {"group_size", group_size},
-          {"slots", slots},
-          {"turns", turns},
-          {"eval_every", eval_every},
-          {"time_budget", time_budget},
-          {"tool_latency", tool_latency},
-          {"tool_tail", tool_tail},
-          {"tool_failing", tool_failing},
-          {"tool_poisonous", tool_poisonous},
-          {"tool_effects", tool_effects},
-          {"calls", calls},
-          {"token_time", token_time},
-          {"journal_interval", journal_interval},
-          {"poisonous", poisonous},
-          {"checkpoint_every", checkpoint_every},
-          {"checkpoint_keep", checkpoint_keep},
-          {"kill", kill},
-          {"power_cut", power_cut},
-          {"stall", stall},
-          {"stall_by", stall_by},
-          {"late_timer", late_timer},
-          {"late_by", late_by},
-          {"disk_full", disk_full},
-          {"cut_at_checkpoint", cut_at_checkpoint},
-          {"damaged_checkpoint", damaged_checkpoint},
-          {"buggify", buggify}};
+  json::object out{{"mode", mode},
+                   {"eta", eta},
+                   {"steps", steps},
+                   {"groups", groups},
+                   {"group_size", group_size},
+                   {"slots", slots},
+                   {"turns", turns},
+                   {"eval_every", eval_every},
+                   {"time_budget", time_budget},
+                   {"tool_latency", tool_latency},
+                   {"tool_tail", tool_tail},
+                   {"tool_failing", tool_failing},
+                   {"tool_poisonous", tool_poisonous},
+                   {"tool_effects", tool_effects},
+                   {"calls", calls},
+                   {"token_time", token_time},
+                   {"journal_interval", journal_interval},
+                   {"poisonous", poisonous},
+                   {"checkpoint_every", checkpoint_every},
+                   {"checkpoint_keep", checkpoint_keep},
+                   {"kill", kill},
+                   {"power_cut", power_cut},
+                   {"stall", stall},
+                   {"stall_by", stall_by},
+                   {"late_timer", late_timer},
+                   {"late_by", late_by},
+                   {"disk_full", disk_full},
+                   {"cut_at_checkpoint", cut_at_checkpoint},
+                   {"damaged_checkpoint", damaged_checkpoint},
+                   {"buggify", buggify}};
+  if (workers == 0) return out;
+  out["workers"] = workers;
+  out["delay"] = delay;
+  out["jitter"] = jitter;
+  out["lost"] = lost;
+  out["twice"] = twice;
+  out["overtaken"] = overtaken;
+  out["overtaken_by"] = overtaken_by;
+  out["partition"] = partition;
+  out["partition_for"] = partition_for;
+  out["crash"] = crash;
+  out["head_crash"] = head_crash;
+  out["down_for"] = down_for;
+  out["pause"] = pause;
+  out["pause_for"] = pause_for;
+  out["clock_jump"] = clock_jump;
+  out["clock_jump_by"] = clock_jump_by;
+  return out;
 }
 
 // -- files

@@ -18,12 +18,17 @@ struct drawn_world {
   double calls = 0.5;                          ///< share of turns that call a tool: the longer the rollouts
   double token_time = 0, journal_interval = 0; ///< seconds
   std::int64_t checkpoint_every = 1, checkpoint_keep = 3;
+  std::int64_t workers = 0; ///< nodes beside the head; 0: one process
   // -- faults
   double kill = 0, power_cut = 0, stall = 0, late_timer = 0; ///< chances per step
   double stall_by = 0, late_by = 0;                          ///< seconds
   double disk_full = 0;                                      ///< per write
   double cut_at_checkpoint = 0, damaged_checkpoint = 0;
-  double buggify = 0;                 ///< chance that a point is on in this run
+  double buggify = 0; ///< chance that a point is on in this run
+  // -- of several nodes: rates are per second, times in seconds
+  double delay = 0.001, jitter = 0.001, lost = 0, twice = 0, overtaken = 0, overtaken_by = 0.2;
+  double partition = 0, partition_for = 0, crash = 0, head_crash = 0, down_for = 0, pause = 0, pause_for = 0;
+  double clock_jump = 0, clock_jump_by = 0;
   std::int64_t quiet_after = 100'000; ///< deliveries
   std::int64_t intensity = 100'000;   ///< of the run's supervisor
   std::int64_t strike_at = -1; ///< for tests that try every message: before this one of the first life ...
@@ -47,7 +52,7 @@ struct world {
     std::vector<double> tool_latency{0}, tool_tail{10}, tool_failing{0}, tool_poisonous{0}, poisonous{0};
     std::vector<std::string> tool_effects{"none"};
     std::vector<double> calls{0.5}, token_time{0}, journal_interval{0};
-    std::vector<std::int64_t> checkpoint_every{1}, checkpoint_keep{3};
+    std::vector<std::int64_t> checkpoint_every{1}, checkpoint_keep{3}, workers{0};
     std::int64_t intensity = 100'000;
   } workload;
   struct faults_section {
@@ -56,6 +61,12 @@ struct world {
     std::vector<double> cut_at_checkpoint{0}, damaged_checkpoint{0}, buggify{0};
     std::int64_t quiet_after = 100'000;
   } faults;
+  struct network_section {
+    std::vector<double> delay{0.001}, jitter{0.001}, lost{0}, twice{0}, overtaken{0}, overtaken_by{0.2};
+    std::vector<double> partition{0}, partition_for{3}, crash{0}, head_crash{0}, down_for{3}, pause{0},
+        pause_for{3};
+    std::vector<double> clock_jump{0}, clock_jump_by{100};
+  } network;
   std::vector<std::string> checks;
   std::int64_t minutes = 60;
   std::int64_t seeds = 100;

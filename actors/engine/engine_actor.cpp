@@ -3,6 +3,7 @@
 #include "runtime/base/planted.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace troupe {
 
@@ -34,7 +35,9 @@ behavior engine_actor::make_behavior() {
       [this](const generate& ask) -> result<generated> {
         reply<generated> answer(self_);
         auto promise = answer.promise();
-        if (!has_weights_)
+        if (!may_sample())
+          answer.fail({errc::unavailable, "this node's lease has run out"});
+        else if (!has_weights_)
           answer.fail({errc::unavailable, "the engine has no weights yet"});
         else if (ask.request.stream && !ask.listener && !journal_read_)
           early_.emplace_back(ask, std::move(answer));
@@ -152,6 +155,7 @@ void engine_actor::schedule() {
 void engine_actor::step() {
   scheduled_ = false;
   if (paused_) return;
+  if (!may_sample()) return stop_sampling();
   finished_.clear();
   news_.clear();
   const auto start = ctx_->time->now();
@@ -278,6 +282,19 @@ void engine_actor::write_journal() {
         journal_.refused(why.code == errc::conflict);
         if (journal_.has_unwritten()) schedule_journal();
       });
+}
+
+bool engine_actor::may_sample() const { return !ctx_->cluster || ctx_->cluster->may_sample(*ctx_->time); }
+
+void engine_actor::stop_sampling() { // ENGA-5; whoever asked asks again, if there is still somebody
+  probe<"engine: stops because its node's lease has run out">();
+  std::map<std::uint64_t, open_turn> ordered;
+  for (auto& [sequence, turn] : open_) ordered.emplace(sequence, std::move(turn));
+  open_.clear();
+  for (auto& [sequence, turn] : ordered) {
+    core_->cancel(sequence);
+    turn.answer.fail({errc::unavailable, "this node's lease has run out"});
+  }
 }
 
 } // namespace troupe

@@ -34,6 +34,7 @@ namespace troupe {
 ///           in this life or from the journal, and its tokens keep their logprobs and versions.
 ///   ENGA-4  A listener hears of every token of its sequences that is sampled, in order, before the turn's `generated` is sent. Turns with
 ///           a listener are not journaled: who listens has their tokens.
+///   ENGA-5  Where there are several nodes: no step without its node's lease (actors/cluster/node_lease.hpp), and no journal yet.
 class engine_actor {
 public:
   static constexpr const char* name = "engine";
@@ -56,13 +57,15 @@ private:
   void spread_news();
   void cancel(std::uint64_t sequence);
   // -- the journal
-  bool journaling() const { return ctx_->config.rollout.journal_interval > 0; }
+  bool journaling() const { return !ctx_->cluster && ctx_->config.rollout.journal_interval > 0; }
   void read_journal(std::uint64_t newest, std::uint64_t back);
   void take_in(std::vector<record> records);
   void journal_ready();
   void journal_unreadable(const error& why);
   void schedule_journal();
   void write_journal();
+  bool may_sample() const;
+  void stop_sampling();
 
   self_ptr self_;
   context_ptr ctx_;

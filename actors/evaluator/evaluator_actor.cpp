@@ -1,5 +1,6 @@
 #include "actors/evaluator/evaluator_actor.hpp"
 
+#include "actors/cluster/cluster_messages.hpp"
 #include "actors/rollout/rollout_actor.hpp"
 
 namespace troupe {
@@ -27,16 +28,18 @@ behavior evaluator_actor::make_behavior() {
         fill();
         return promise;
       },
-      [this](const rollout_finished& end) {
+      [this](const rollout_finished& end) -> result<done> {
         const auto& key = end.what->key();
-        if (!running_.contains(key)) return;
+        if (!running_.contains(key)) return noted(self_);
         results_[(key.group & 0xfffff)].add(end.what->state(), *end.what->judged());
         ended(key);
+        return noted(self_);
       },
-      [this](const rollout_failed& end) {
-        if (!running_.contains(end.key)) return;
+      [this](const rollout_failed& end) -> result<done> {
+        if (!running_.contains(end.key)) return noted(self_);
         ++failed_;
         ended(end.key);
+        return noted(self_);
       },
       [this](const rollouts_lost&) {
         waiting_.insert(waiting_.begin(), running_.begin(), running_.end());
@@ -53,6 +56,7 @@ rollout_key evaluator_actor::key_of(std::size_t question, int sample) const {
 
 void evaluator_actor::ended(const rollout_key& key) {
   running_.erase(key);
+  if (ctx_->cluster) tell(self_, ctx_->names->find(names::cluster), rollout_over{key});
   fill();
 }
 

@@ -14,27 +14,37 @@ behavior replay_buffer::make_behavior() {
       [this](const group_admitted& news) {
         if (known_.insert(news.group).second) groups_[news.group].version = news.version;
       },
-      [this](const rollout_finished& end) {
+      [this](const rollout_finished& end) -> result<done> {
         auto found = groups_.find(end.what->key().group);
-        if (found == groups_.end()) return; // consumed already: a rollout that reported again
+        if (found != groups_.end() && found->second.failed.contains(end.what->key().attempt))
+          return noted(self_);                           // it was given up, and that is on the books
+        if (found == groups_.end()) return noted(self_); // consumed already: a rollout that reported again
         found->second.finished.emplace(end.what->key().attempt, end.what);
         found->second.parked.erase(end.what->key().attempt);
         try_batch();
+        return noted(self_);
       },
-      [this](const rollout_failed& end) {
-        note_failure(end);
+      [this](const rollout_failed& end) -> result<done> {
         auto found = groups_.find(end.key.group);
-        if (found == groups_.end() || found->second.finished.contains(end.key.attempt)) return;
+        if (found != groups_.end() && found->second.finished.contains(end.key.attempt))
+          return noted(self_); // it has ended: it was given up while it said so
+        if (found == groups_.end() && ready_ && known_.contains(end.key.group))
+          return noted(self_); // its group has left with what it had
+        note_failure(end);
+        if (found == groups_.end()) return noted(self_);
         found->second.failed.emplace(end.key.attempt, end.reason);
         found->second.parked.erase(end.key.attempt);
         try_batch();
+        return noted(self_);
       },
       [this](const retry_wanted& wish) -> result<retry_granted> { return grant_retry(wish.key); },
-      [this](const rollout_parked& news) {
+      [this](const rollout_parked& news) -> result<done> {
+        if (!reports_.fresh(news.report)) return noted(self_);
         auto found = groups_.find(news.key.group);
-        if (found == groups_.end() || found->second.finished.contains(news.key.attempt)) return;
+        if (found == groups_.end() || found->second.finished.contains(news.key.attempt)) return noted(self_);
         found->second.parked.insert(news.key.attempt);
         try_batch(); // one less to wait for
+        return noted(self_);
       },
       [this](const group_readmitted& news) {
         auto found = groups_.find(news.group);

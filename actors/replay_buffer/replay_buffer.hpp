@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/cluster/recent_reports.hpp"
 #include "actors/ledger.hpp"
 #include "actors/replay_buffer/batch_making.hpp"
 
@@ -59,6 +60,7 @@ private:
   std::uint64_t readings_ = 0;                  ///< of the ledger, begun
   std::map<std::uint64_t, group_state> groups_; ///< open ones, in admission order
   std::set<std::uint64_t> known_;               ///< groups admitted so far
+  recent_reports reports_;
   std::uint64_t trained_ = 0, steps_ = 0;
   std::map<std::string, std::uint64_t> retired_;
   batch_ptr current_;           ///< handed out, not yet consumed

@@ -1,5 +1,6 @@
 #include "actors/rollout/rollout_actor.hpp"
 
+#include "actors/cluster/cluster_messages.hpp"
 #include "actors/fault_injector/fault_points.hpp"
 #include "actors/tool_call/tool_call_actor.hpp"
 #include "actors/tool_call/tool_outcomes.hpp"
@@ -12,6 +13,7 @@ namespace troupe {
 
 namespace {
 constexpr auto store_patience = std::chrono::seconds(60);
+constexpr auto report_patience = std::chrono::hours(1); ///< its node's lease ends sooner
 constexpr auto tool_check_every = std::chrono::seconds(1);
 
 } // namespace
@@ -42,7 +44,9 @@ behavior rollout_actor::make_behavior() {
         yield_wanted_ = job_.key.why == purpose::train;
         if (checking_ && yield_wanted_ && trajectory_->next() == trajectory::need::tools) yield();
       },
-      [this](const unpark_rollout&) -> result<done> {
+      [this](const unpark_rollout& by) -> result<done> {
+        if (by.placed != job_.placed) self_->quit(to_caf({errc::in_use, "it was placed anew"}));
+        if (ending_ || by.placed != job_.placed) return to_caf({errc::unavailable, "it is about to end"});
         if (slot_ == slot::parking) slot_again_ = true;
         if (slot_ == slot::free) take_slot();
         return done{};
@@ -114,7 +118,8 @@ void rollout_actor::generate_turn() {
         fault("turn_sampled");
         auto record = turn_record_of(job_.key, trajectory_->next_turn(), turn);
         ask_named(
-            self_, ctx_, names::store, store_patience, append_records{{std::move(record)}},
+            self_, ctx_, names::store, store_patience,
+            append_records{{placed(std::move(record))}, job_.placed},
             [this, turn](const std::vector<append_outcome>&) { // ROLL-1
               fault("turn_committed");
               trajectory_->add_turn(turn);
@@ -124,7 +129,7 @@ void rollout_actor::generate_turn() {
                 tell(self_, ctx_->names->find(names::rollouts), child_progressed{stream_of(job_.key)});
               advance();
             },
-            [](const error& why) { give_up("committing a turn", why); });
+            [this](const error& why) { lost("committing a turn", why); });
       },
       [](const error& why) { give_up("generating a turn", why); });
 }
@@ -150,7 +155,7 @@ void rollout_actor::start_missing_tools() {
   const auto& calls = trajectory_->calls();
   for (std::size_t i = 0; i < calls.size(); ++i) {
     if (observed_[i] || committing_[i]) continue; // ROLL-2
-    tool_job job{job_.key, turn, i, calls[i], self_};
+    tool_job job{job_.key, turn, i, calls[i], self_, job_.placed};
     const bool effect = has_effects(*ctx_, calls[i].tool);
     child_spec spec;
     spec.id = "tool/" + idempotency_key(job);
@@ -206,12 +211,12 @@ void rollout_actor::take_result(const tool_finished& got) {
   }
   ask_named(
       self_, ctx_, names::store, store_patience,
-      append_records{{tool_record_of(job_.key, got.turn, got.call, got.result)}},
+      append_records{{placed(tool_record_of(job_.key, got.turn, got.call, got.result))}, job_.placed},
       [this, got](const std::vector<append_outcome>&) {
         observed_[got.call] = got.result;
         take_observations();
       },
-      [](const error& why) { give_up("committing a tool result", why); });
+      [this](const error& why) { lost("committing a tool result", why); });
 }
 
 void rollout_actor::take_observations() {
@@ -233,20 +238,32 @@ void rollout_actor::park() {
   slot_ = slot::parking;
   ask_named(
       self_, ctx_, names::store, store_patience,
-      append_records{{park_record_of(job_.key, trajectory_->next_turn())}},
+      append_records{{park_record_of(job_.key, trajectory_->next_turn())}, job_.placed},
       [this](const std::vector<append_outcome>&) {
         if (!std::exchange(slot_again_, false)) return parked();
         take_slot();
         if (trajectory_->next() == trajectory::need::turn) generate_turn();
       },
-      [](const error& why) { give_up("committing that a rollout is parked", why); });
+      [this](const error& why) { lost("committing that a rollout is parked", why); });
 }
 
 void rollout_actor::yield() {
   if (slot_ != slot::held) return;
   slot_ = slot::free;
-  tell(self_, ctx_->names->find(names::manager), slot_yielded{job_.key});
-  if (trajectory_->next() == trajectory::need::turn) self_->quit();
+  tell_surely(
+      self_, ctx_, names::manager, report_patience, slot_yielded{job_.key, report_number()},
+      [this] { without_slot(); }, [this](const error& why) { lost("reporting that a slot is free", why); });
+}
+
+/// Whoever gives slots has heard.
+void rollout_actor::without_slot() {
+  if (trajectory_->next() != trajectory::need::turn) return; // its tools still run
+  if (slot_ == slot::free) return self_->quit();
+  generate_turn(); // it has a slot again already
+}
+
+std::uint64_t rollout_actor::report_number() {
+  return derive_seed(derive_seed(job_.placed.placement, self_->id()), ++reports_);
 }
 
 void rollout_actor::take_slot() {
@@ -257,11 +274,21 @@ void rollout_actor::take_slot() {
 
 void rollout_actor::parked() {
   slot_ = slot::free;
-  tell(self_, ctx_->names->find(names::replay), rollout_parked{job_.key});
-  tell(self_, ctx_->names->find(names::manager), rollout_parked{job_.key});
-  if (ctx_->config.rollout.parked_kv == "free")
-    tell(self_, ctx_->names->find(names::engine), forget_sequence{job_.key.number()});
-  if (trajectory_->next() == trajectory::need::turn) self_->quit();
+  const rollout_parked news{job_.key, report_number()};
+  auto unheard = [this](const error& why) { lost("reporting that a rollout is parked", why); };
+  tell_surely(
+      self_, ctx_, names::replay, report_patience, news,
+      [this, news, unheard] {
+        tell_surely(
+            self_, ctx_, names::manager, report_patience, news,
+            [this] {
+              if (ctx_->config.rollout.parked_kv == "free")
+                tell(self_, ctx_->names->find(names::engine), forget_sequence{job_.key.number()});
+              without_slot();
+            },
+            unheard);
+      },
+      unheard);
 }
 
 // -- the end ---------------------------------------------------------------------------------------------------------------------
@@ -276,9 +303,10 @@ void rollout_actor::judge() {
         fault("verdict");
         trajectory_->set_verdict(given);
         ask_named(
-            self_, ctx_, names::store, store_patience, append_records{{verdict_record_of(*trajectory_)}},
+            self_, ctx_, names::store, store_patience,
+            append_records{{placed(verdict_record_of(*trajectory_))}, job_.placed},
             [this](const std::vector<append_outcome>&) { finish(); }, // ROLL-3
-            [](const error& why) { give_up("committing a verdict", why); });
+            [this](const error& why) { lost("committing a verdict", why); });
       },
       [this](const error& why) { fail_rollout(why); });
 }
@@ -286,31 +314,51 @@ void rollout_actor::judge() {
 void rollout_actor::fail_rollout(const error& why) {
   if (std::exchange(failing_, true)) return;
   ask_named(
-      self_, ctx_, names::store, store_patience, append_records{{failed_record_of(job_.key, retries_, why)}},
+      self_, ctx_, names::store, store_patience,
+      append_records{{placed(failed_record_of(job_.key, retries_, why))}, job_.placed},
       [this, why](const std::vector<append_outcome>&) {
-        tell(self_, ctx_->names->find(job_.report_to), rollout_failed{job_.key, why});
-        tell(self_, ctx_->names->find(names::engine), forget_sequence{job_.key.number()});
-        tell(self_, ctx_->names->find(names::manager), rollout_ended{job_.key});
-        self_->quit();
+        report_end(rollout_failed{job_.key, why});
       },
-      [](const error& cause) { give_up("committing a failure", cause); });
+      [this](const error& cause) { lost("committing a failure", cause); });
 }
 
-void rollout_actor::report_failure(const error& why) {
-  tell(self_, ctx_->names->find(job_.report_to), rollout_failed{job_.key, why});
-  tell(self_, ctx_->names->find(names::manager), rollout_ended{job_.key});
+void rollout_actor::report_failure(const error& why) { report_end(rollout_failed{job_.key, why}); }
+
+void rollout_actor::finish() { report_end(rollout_finished{trajectory_}); }
+
+template <class News>
+void rollout_actor::report_end(News news) {
+  ending_ = true;
+  auto unheard = [this](const error& why) { lost("reporting the end of a rollout", why); };
+  tell_surely(
+      self_, ctx_, job_.report_to, report_patience, std::move(news),
+      [this, unheard] {
+        tell(self_, ctx_->names->find(names::engine), forget_sequence{job_.key.number()});
+        tell_surely(
+            self_, ctx_, names::manager, report_patience, rollout_ended{job_.key}, [this] { self_->quit(); },
+            unheard);
+      },
+      unheard);
+}
+
+void rollout_actor::lost(const std::string& doing, const error& why) {
+  if (why.code != errc::in_use) give_up(doing, why);
+  probe<"rollout: it is fenced">(); // another node goes on with it
   self_->quit();
 }
 
-void rollout_actor::finish() {
-  tell(self_, ctx_->names->find(job_.report_to), rollout_finished{trajectory_});
-  tell(self_, ctx_->names->find(names::engine), forget_sequence{job_.key.number()});
-  tell(self_, ctx_->names->find(names::manager), rollout_ended{job_.key});
-  self_->quit();
-}
+new_record rollout_actor::placed(new_record what) const { return placed_by(job_.placed, std::move(what)); }
 
 void start_rollout(self_ptr self, const context_ptr& ctx, const rollout_job& job,
                    std::function<void(error)> refused) {
+  if (!ctx->cluster) return start_rollout_here(self, ctx, job, std::move(refused));
+  ask_named(
+      self, ctx, names::cluster, std::chrono::seconds(60), run_rollout{job}, [](const done&) {},
+      [refused = std::move(refused)](error why) { refused(std::move(why)); });
+}
+
+void start_rollout_here(self_ptr self, const context_ptr& ctx, const rollout_job& job,
+                        std::function<void(error)> refused) {
   child_spec spec;
   spec.id = stream_of(job.key);
   spec.start = [ctx, job](self_ptr supervisor) { return spawn_state<rollout_actor>(*supervisor, ctx, job); };
@@ -324,11 +372,11 @@ void start_rollout(self_ptr self, const context_ptr& ctx, const rollout_job& job
         if (why.code != errc::conflict) return refused(std::move(why));
         // It runs already. Parked, it waits for its tools: it has a slot again. Or it is just ending: then start it after all.
         ask(
-            self, ctx->names->find(stream_of(job.key)), std::chrono::seconds(60), unpark_rollout{},
-            [](const done&) {},
+            self, ctx->names->find_here(stream_of(job.key)), std::chrono::seconds(60),
+            unpark_rollout{job.placed}, [](const done&) {},
             [self, ctx, job, refused](const error&) {
               send_later(self, std::chrono::milliseconds(5),
-                         resume_later{[=] { start_rollout(self, ctx, job, refused); }});
+                         resume_later{[=] { start_rollout_here(self, ctx, job, refused); }});
             });
       });
 }

@@ -33,6 +33,8 @@ namespace troupe {
 ///   ROLL-5  It is sampled with weights no older than its group's version, however its start and a change of weights crossed.
 ///   ROLL-6  A life that commits a turn has made progress: only deaths without one in between count as those of a poison task. So what kills
 ///           rollouts at random does not select the short ones.
+///   ROLL-7  Where there are several nodes, its records carry its placement; once another placement goes on with it, it ends without
+///           a word. What it has to report it repeats until it is heard.
 class rollout_actor {
 public:
   static constexpr const char* name = "rollout";
@@ -59,6 +61,12 @@ private:
   void finish();
   void fail_rollout(const error& why);
   void report_failure(const error& why);
+  template <class News>
+  void report_end(News news);
+  void lost(const std::string& doing, const error& why);
+  new_record placed(new_record what) const;
+  void without_slot();
+  std::uint64_t report_number();
   void fault(std::string_view point) const;
   duration turn_patience() const;
 
@@ -71,7 +79,9 @@ private:
   bool checking_ = false; ///< a tool_check is on its way
   /// parking: its record is on the way to the store.
   enum class slot : std::uint8_t { held, parking, free } slot_ = slot::held;
-  bool slot_again_ = false; ///< given back while it was parking
+  bool ending_ = false;       ///< it only waits until its end is heard
+  std::uint64_t reports_ = 0; ///< of this life
+  bool slot_again_ = false;   ///< given back while it was parking
   bool park_wanted_ = false, park_soon_ = false, yield_wanted_ = false;
   std::uint64_t retries_ = 0;  ///< after a quarantine, by hand
   bool progressed_ = false;    ///< this life has committed a turn
@@ -81,9 +91,12 @@ private:
   duration tools_due_{}; ///< the last turn's calls fail after this
 };
 
-/// Starts (or leaves running, or lets report again) a rollout under the rollout supervisor. `refused` hears a quarantine or a
-/// supervisor that stays away; a rollout of that key already running is fine.
+/// Starts (or leaves running, or lets report again) a rollout: under this node's rollout supervisor, or on whichever node the cluster
+/// actor places it. `refused` hears a quarantine or a supervisor that stays away; a rollout of that key already running is fine.
 void start_rollout(self_ptr self, const context_ptr& ctx, const rollout_job& job,
                    std::function<void(error)> refused);
+/// The same, on this node.
+void start_rollout_here(self_ptr self, const context_ptr& ctx, const rollout_job& job,
+                        std::function<void(error)> refused);
 
 } // namespace troupe

@@ -1,5 +1,6 @@
 #include "actors/rollout_manager/rollout_manager.hpp"
 
+#include "actors/cluster/cluster_messages.hpp"
 #include "actors/ledger.hpp"
 #include "actors/rollout/rollout_actor.hpp"
 #include "runtime/base/buggify.hpp"
@@ -23,7 +24,8 @@ behavior rollout_manager::make_behavior() {
         retired_ += gone.count;
         admit();
       },
-      [this](const rollout_ended& gone) {
+      [this](const rollout_ended& gone) -> result<done> {
+        if (ctx_->cluster) tell(self_, ctx_->names->find(names::cluster), rollout_over{gone.key});
         if (!planted("slot_leaked")) running_.erase(gone.key);
         yielding_.erase(gone.key);
         known_.erase(gone.key);
@@ -33,23 +35,30 @@ behavior rollout_manager::make_behavior() {
           if (group->second.empty()) parked_.erase(group);
         }
         fill_slots();
+        return noted(self_);
       },
-      [this](const rollout_parked& news) {
-        if (!known_.contains(news.key)) return; // the books will name it, or it was given up
+      [this](const rollout_parked& news) -> result<done> {
+        if (!reports_.fresh(news.report)) return noted(self_);
+        if (!known_.contains(news.key)) return noted(self_); // the books will name it, or it was given up
+        if (ctx_->cluster) tell(self_, ctx_->names->find(names::cluster), rollout_over{news.key, true});
         running_.erase(news.key);
         yielding_.erase(news.key);
         parked_[news.key.group].insert(news.key);
         admit();
         fill_slots();
+        return noted(self_);
       },
-      [this](const slot_yielded& news) {
-        if (running_.erase(news.key) == 0) return; // given up or held back meanwhile
+      [this](const slot_yielded& news) -> result<done> {
+        if (!reports_.fresh(news.report)) return noted(self_);
+        if (running_.erase(news.key) == 0) return noted(self_); // given up or held back meanwhile
+        if (ctx_->cluster) tell(self_, ctx_->names->find(names::cluster), rollout_over{news.key, true});
         probe<"manager: a rollout yields its slot">();
         yielding_.erase(news.key);
         waiting_.insert(std::find_if(waiting_.begin(), waiting_.end(),
                                      [&](const rollout_key& other) { return news.key < other; }),
                         news.key);
         fill_slots();
+        return noted(self_);
       },
       [this](const slots_changed&) { fill_slots(); },
       [this](const retry_rollout& wish) -> result<done> {
@@ -126,7 +135,11 @@ void rollout_manager::readmit_oldest() {
 }
 
 void rollout_manager::park_running(bool soon) {
-  for (const auto& key : running_) tell(self_, ctx_->names->find(stream_of(key)), park_rollout{soon});
+  for (const auto& key : running_)
+    if (ctx_->cluster)
+      tell(self_, ctx_->names->find(names::cluster), park_remote{key, soon});
+    else
+      tell(self_, ctx_->names->find(stream_of(key)), park_rollout{soon});
 }
 
 void rollout_manager::admit() {
@@ -180,8 +193,8 @@ result<done> rollout_manager::hold_back() {
     if (running_.erase(key) > 0) waiting_.push_back(key);
     ++*open; // an earlier life may have started it: asked for by name, whether it runs or not
     ask_named(
-        self_, ctx_, names::rollouts, std::chrono::seconds(60), stop_child{stream_of(key)},
-        [held](const done&) { held(); },
+        self_, ctx_, ctx_->cluster ? names::cluster : names::rollouts, std::chrono::seconds(60),
+        stop_child{stream_of(key)}, [held](const done&) { held(); },
         [held](const error& why) {
           if (why.code != errc::not_found) give_up("stopping a rollout", why);
           held();
@@ -212,7 +225,10 @@ void rollout_manager::make_room() {
     if (over == 0 && (next == older.end() || next->group >= it->group)) return;
     over > 0 ? void(--over) : void(++next);
     yielding_.insert(*it);
-    tell(self_, ctx_->names->find(stream_of(*it)), yield_slot{}); // MAN-6
+    if (ctx_->cluster) // MAN-6
+      tell(self_, ctx_->names->find(names::cluster), park_remote{*it, false, true});
+    else
+      tell(self_, ctx_->names->find(stream_of(*it)), yield_slot{});
   }
 }
 
@@ -228,8 +244,8 @@ void rollout_manager::retry(const rollout_key& key, reply<done> answer) {
           fill_slots();
         };
         ask_named( // what is quarantined is forgotten, so that it can start again
-            self_, ctx_, names::rollouts, std::chrono::seconds(10), stop_child{stream_of(key)},
-            [start](const done&) { start(); },
+            self_, ctx_, ctx_->cluster ? names::cluster : names::rollouts, std::chrono::seconds(10),
+            stop_child{stream_of(key)}, [start](const done&) { start(); },
             [start, refuse](const error& why) { why.code == errc::not_found ? start() : refuse(why); });
       },
       refuse);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/ask_named.hpp"
+#include "actors/cluster/recent_reports.hpp"
 #include <deque>
 #include <map>
 #include <set>
@@ -70,6 +71,7 @@ private:
   std::set<rollout_key> running_;
   std::set<rollout_key> yielding_;                        ///< running ones that were asked for their slot
   std::map<std::uint64_t, std::set<rollout_key>> parked_; ///< by group
+  recent_reports reports_;
   bool ready_ = false, admitting_ = false;
 };
 

@@ -63,12 +63,15 @@ behavior tool_call_actor::make_behavior() {
 
 void tool_call_actor::claim() {
   ask_named(
-      self_, ctx_, names::store, store_patience, append_records{{started_record_of(job_)}},
+      self_, ctx_, names::store, store_patience, append_records{{started_record_of(job_)}, job_.placed},
       [this](const std::vector<append_outcome>& outcomes) {
         first_ = outcomes.at(0).fresh || planted("called_blindly");
         first_ ? begin() : look_back();
       },
-      [](const error& why) { give_up("committing that a call begins", why); });
+      [this](const error& why) {
+        if (why.code != errc::in_use) give_up("committing that a call begins", why);
+        self_->quit(); // its rollout is placed elsewhere
+      });
 }
 
 void tool_call_actor::look_back() {
@@ -124,14 +127,14 @@ void tool_call_actor::make_effect() { // TOOL-3
 }
 
 void tool_call_actor::commit(observation result) {
-  auto record = tool_record_of(job_.key, job_.turn, job_.call, result);
+  auto record = placed_by(job_.placed, tool_record_of(job_.key, job_.turn, job_.call, result));
   ask_named(
-      self_, ctx_, names::store, store_patience, append_records{{std::move(record)}},
+      self_, ctx_, names::store, store_patience, append_records{{std::move(record)}, job_.placed},
       [this, result = std::move(result)](const std::vector<append_outcome>&) {
         answer({job_.turn, job_.call, result, true, {}});
       },
       [this](const error& why) {
-        if (why.code != errc::conflict) give_up("committing a tool result", why);
+        if (why.code != errc::conflict && why.code != errc::in_use) give_up("committing a tool result", why);
         self_->quit(); // the rollout did not wait so long: that it did not is the observation
       });
 }

@@ -11,6 +11,7 @@ struct tool_job {
   std::size_t call = 0;
   tool_call what;
   actor_ref asker; ///< the rollout's current life
+  write_fence placed{};
 };
 
 /// One call of one tool: lives for it and ends. Its death is the supervisor's to repeat, its silence ends with the rollout's deadline.

@@ -121,5 +121,31 @@ TEST(Checks, FindASupervisorThatGivesUpTooEarlyOrTooLate) {
   EXPECT_FALSE(holds("restart_window", run)) << "too late";
 }
 
+TEST(Checks, FindWhatANodeDoesAfterItsEpoch) {
+  drawn_world drawn;
+  drawn.workers = 2;
+  drawn.tool_latency = 1;
+  const auto good = run_seed(drawn, 1);
+  for (const char* check : {"liveness", "fencing", "leases", "losses_seen"})
+    EXPECT_EQ(find_check(check)->look(good).value_or(""), "") << check;
+  ASSERT_FALSE(good.placements.empty());
+  auto run = good;
+  const auto epoch = json::dump(json::parse(run.placements[0].body)->get_object().at("epoch"));
+  run.fences.push_back({1, "cluster", "fence", "fence/" + epoch, "{\"epoch\":" + epoch + "}", 0});
+  EXPECT_FALSE(holds("fencing", run));
+  run = good;
+  run.placements.push_back({run.placements[0].seq, run.placements[0].stream, "placement", "placement/x/9",
+                            R"({"number":9,"epoch":1})", 0});
+  EXPECT_FALSE(holds("fencing", run));
+  run = good;
+  for (auto& [number, life] : run.epochs)
+    if (life.sampled) life.to = *life.sampled - std::chrono::milliseconds(1);
+  EXPECT_FALSE(holds("leases", run));
+  run = good;
+  const auto from = run.epochs.rbegin()->second.from;
+  for (sim_nodes::node_id node : {2, 3}) run.outages.push_back({node, from, from + std::chrono::seconds(3)});
+  EXPECT_FALSE(holds("losses_seen", run));
+}
+
 } // namespace
 } // namespace troupe::sim

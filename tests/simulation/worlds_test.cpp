@@ -53,6 +53,21 @@ TEST_P(AWorld, HoldsItsChecksForEverySeed) {
   if (wants(what->faults.disk_full)) {
     EXPECT_GT(result.disk_full, seeds / 4);
   }
+  if (wants(what->network.partition)) {
+    EXPECT_GT(result.partitions, seeds / 4);
+  }
+  if (wants(what->network.crash)) {
+    EXPECT_GT(result.node_crashes, seeds / 4);
+  }
+  if (wants(what->network.pause)) {
+    EXPECT_GT(result.node_pauses, seeds / 4);
+  }
+  if (wants(what->network.clock_jump)) {
+    EXPECT_GT(result.clock_jumps, seeds / 4);
+  }
+  if (wants(what->network.lost)) {
+    EXPECT_GT(result.messages_lost, seeds / 4);
+  }
   if (wants(what->faults.damaged_checkpoint)) {
     EXPECT_GT(result.damaged, 0u);
   }
