@@ -7,6 +7,13 @@
 
 namespace troupe {
 
+namespace {
+
+/// Room for exactly so many more: thousands wait for long, and each grows seldom.
+void reserve_more(std::size_t more, auto&... lists) { (lists.reserve(lists.size() + more), ...); }
+
+} // namespace
+
 std::vector<token> trajectory_rules::turn_ends() const {
   return ends.empty() ? std::vector<token>{*words->special(end_token)} : ends;
 }
@@ -21,6 +28,7 @@ trajectory::trajectory(rollout_key key, task what, const trajectory_rules& rules
 }
 
 void trajectory::append(const std::vector<token>& more) {
+  reserve_more(more.size(), tokens_, mask_, logprobs_, versions_);
   tokens_.insert(tokens_.end(), more.begin(), more.end());
   mask_.resize(tokens_.size(), 0);
   logprobs_.resize(tokens_.size(), 0.0f);
@@ -41,6 +49,7 @@ void trajectory::add_turn(const generated& turn) {
   assert(next() == need::turn);
   const auto ends = rules_->turn_ends();
   const auto begin = tokens_.size();
+  reserve_more(turn.tokens.size(), tokens_, mask_, logprobs_, versions_);
   tokens_.insert(tokens_.end(), turn.tokens.begin(), turn.tokens.end());
   mask_.resize(tokens_.size(), 1);
   logprobs_.insert(logprobs_.end(), turn.logprobs.begin(), turn.logprobs.end());

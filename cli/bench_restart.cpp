@@ -117,10 +117,10 @@ std::shared_ptr<run_context> restart_context(const actor_bench_arguments& argume
   drawn.steps = 1'000'000;
   drawn.groups = 8;
   drawn.group_size = 8;
-  drawn.slots = 96;
+  drawn.slots = 32;
   drawn.turns = 5;
   drawn.eval_every = 0;
-  drawn.tool_latency = 0.02;
+  drawn.tool_latency = 0; // a rollout that waits for a slow tool has no next turn to be late with
   auto ctx = sim::simulated_context(drawn, system_clock(), node::threads());
   ctx->config.eval.before = false;
   auto& p = ctx->parts;

@@ -207,7 +207,7 @@ void supervisor_actor::act_on_end(child& it, bool normal, bool by_message) {
 
 void supervisor_actor::begin_restart(child& cause, bool by_message) {
   const auto time = now();
-  while (!cause.recent.empty() && time - cause.recent.front() > options_.period) cause.recent.pop_front();
+  std::erase_if(cause.recent, [&](duration at) { return time - at > options_.period; });
   cause.recent.push_back(time);
   const auto ticket = next_++;
   restart& it = restarts_[ticket];
