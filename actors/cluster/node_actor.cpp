@@ -172,7 +172,7 @@ result<done> node_actor::publish(const publish_weights& what) {
     answer.fail({errc::in_use, "another epoch"});
     return promise;
   }
-  if (what.number < publication_ && !planted("old_publication_taken")) { // NODE-6
+  if (what.number < publication_) { // NODE-6
     probe<"node: a publication comes late">();
     answer.deliver(done{});
     return promise;
