@@ -282,6 +282,13 @@ void run_config::visit(config_visitor& v) {
   v.key("telemetry.trace", telemetry.trace,
         "Write trace.json, what each rollout, the engine and the learner did when, for ui.perfetto.dev.");
 
+  v.section("judge", "Who gives rewards, and what happens while it fails.");
+  v.key("judge.trip_after", judge.trip_after, {1, 1000}, "failures",
+        "So many in a row, and rollouts wait while one of them at a time tries again.");
+  v.key("judge.probe_every", judge.probe_every, {0.01, 3600}, "s", "How often one tries meanwhile.");
+  v.key("judge.patience", judge.patience, {0.01, 86'400}, "s",
+        "A rollout that waits longer fails with that reason; it is never given a reward.");
+
   v.section("faults", "What goes wrong on purpose (docs/faults.md).");
   v.key("faults.enabled", faults.enabled, "Allow injected faults: by faults.plan, by REST.");
   v.key("faults.seed", faults.seed, {0, std::numeric_limits<std::int64_t>::max()}, "",

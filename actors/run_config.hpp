@@ -118,6 +118,11 @@ struct run_config {
     bool trace = false;
   } telemetry;
 
+  struct judge_section {
+    std::int64_t trip_after = 3;
+    double probe_every = 1, patience = 600;
+  } judge;
+
   struct faults_section {
     bool enabled = false;
     std::int64_t seed = 0;

@@ -295,7 +295,7 @@ void rollout_actor::parked() {
 
 void rollout_actor::judge() {
   ask_named(
-      self_, ctx_, names::judge, turn_patience(),
+      self_, ctx_, names::judge, from_seconds(ctx_->config.judge.patience) + turn_patience(),
       judge_request{std::make_shared<episode>(trajectory_->state())},
       [this](const verdict& given) {
         if (!std::isfinite(given.reward))
