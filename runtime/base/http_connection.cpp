@@ -1,6 +1,8 @@
 #include "runtime/base/http_connection.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <sys/socket.h>
 
 namespace troupe::http {
 
@@ -92,12 +94,18 @@ void connection::watch_peer(std::uint64_t number, std::function<void()> gone) {
   if (state_ == state::closed) return gone();
   if (number != number_ || (state_ != state::answering && state_ != state::streaming)) return;
   gone_ = std::move(gone);
+  wait_for_peer(number);
+}
+
+void connection::wait_for_peer(std::uint64_t number) {
   socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this(), number](error_code code) {
     const bool open = self->state_ == state::answering || self->state_ == state::streaming;
     if (!open || self->number_ != number) return;
-    char byte;
-    if (!code) self->socket_.receive(asio::buffer(&byte, 1), tcp::socket::message_peek, code);
-    if (code) self->close();
+    if (code) return self->close();
+    char byte; // without waiting: the wait may end for bytes that were read already
+    const auto n = ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return self->wait_for_peer(number);
+    if (n <= 0) self->close();
   });
 }
 

@@ -87,6 +87,7 @@ public:
   void watch_peer(std::uint64_t number, std::function<void()> gone);
 
 private:
+  void wait_for_peer(std::uint64_t number);
   enum class state : std::uint8_t { idle, reading, answering, streaming, writing, draining, closed };
   struct outgoing {
     std::string text;
