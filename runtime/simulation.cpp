@@ -172,6 +172,7 @@ std::size_t simulation::run_for(duration time) {
   auto& clock = scheduler_.clock();
   const auto before = steps_;
   const auto end = clock.now() + std::chrono::duration_cast<caf::actor_clock::duration_type>(time);
+  take_released();
   for (run(); fire_next_timer(end); run()) {
   }
   if (end > clock.now()) clock.advance_time(end - clock.now());
@@ -202,9 +203,14 @@ bool simulation::fire_next_timer(caf::actor_clock::time_point end) {
   release(clock.now());
   if (nodes_) {
     nodes_->deliver(time_.now());
-    for (auto* job : nodes_->released()) scheduler_.jobs.push_back(job);
+    take_released();
   }
   return true;
+}
+
+void simulation::take_released() {
+  if (!nodes_) return;
+  for (auto* job : nodes_->released()) scheduler_.jobs.push_back(job);
 }
 
 void simulation::strike() {

@@ -125,6 +125,7 @@ private:
   void strike();
   bool maybe_stall();
   void release(caf::actor_clock::time_point until);
+  void take_released();
   void tell_observer();
   bool fire_next_timer(caf::actor_clock::time_point end);
   bool runnable(caf::resumable* job, base_actor* actor);

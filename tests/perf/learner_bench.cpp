@@ -45,7 +45,9 @@ std::vector<rl_sample> policy_batch(random_stream& random) {
 /// Steps on fresh batches of changing lengths, as in a run. `tokens` counts by the learner's own clock.
 template <class Step>
 void measure(benchmark::State& state, Step step) {
-  auto made = make_learner(initial_weights(quickstart, 1), {.threads = static_cast<int>(state.range(0))});
+  learner_options options;
+  options.threads = static_cast<int>(state.range(0));
+  auto made = make_learner(initial_weights(quickstart, 1), options);
   if (!made) return state.SkipWithError(to_string(made.error()).c_str());
   random_stream random(7);
   std::int64_t tokens = 0;
