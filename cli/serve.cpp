@@ -143,9 +143,6 @@ expected<serving::serving_ptr> prepare(const serve_arguments& arguments, languag
 } // namespace
 
 int serve(const serve_arguments& arguments) {
-  if (arguments.mode != "exact")
-    return complain(
-        {errc::invalid, "--mode fast: this engine computes in float32 alone, which is --mode exact"});
   allow_descriptors();
   // a wrong address or a taken port is said now, before a model is read
   if (auto tried = http::server::start(

@@ -212,9 +212,9 @@ ensure_clients() {
     say "  They could not be fetched: the test that needs them is skipped."
 }
 
-unpack_package() { # FOLDER PACKAGE
+unpack_package() ( # FOLDER PACKAGE; a subshell, since the folder goes away again
   chmod a+rx "$1" && cd "$1" && { apt-get download "$2" || { apt-get update && apt-get download "$2"; }; } && dpkg-deb -x ./*.deb unpacked
-}
+)
 
 setup() { # [base|cuda]
   local names
