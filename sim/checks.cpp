@@ -252,8 +252,10 @@ finding trained_as_sampled(const evidence& of) {
       if (!t) return s.id + " was trained on, but: " + to_string(t.error());
       if (!t->judged()) return s.id + " was trained on without a durable verdict";
       auto durable = t->sample(of.run->config.rl.gamma);
-      for (std::size_t i = 0; i < durable.mask.size(); ++i) // the learner leaves out what is too old
-        if (durable.versions[i] + static_cast<std::uint64_t>(of.drawn.eta) < step.version)
+      for (std::size_t i = 0; i < durable.mask.size();
+           ++i) // too old, or of weights that were undone: left out
+        if (durable.versions[i] + static_cast<std::uint64_t>(of.drawn.eta) < step.version ||
+            durable.versions[i] > step.version)
           durable.mask[i] = 0;
       if (durable.tokens != s.tokens || durable.mask != s.mask)
         return s.id + " was trained on with other tokens than were committed";

@@ -113,6 +113,9 @@ public:
     std::uint64_t hash = static_cast<std::uint64_t>(before) ^ version;
     learn_stats out;
     for (const auto& s : batch) {
+      for (std::size_t t = 0; t < s.tokens.size(); ++t)
+        if (s.mask[t] && s.versions[t] > version) // as the real one refuses it
+          return fail(errc::invalid, s.id + " holds a token of a version newer than the learner's");
       hash = derive_seed(hash, s.id);
       for (auto t : s.tokens) hash = derive_seed(hash, static_cast<std::uint64_t>(t));
       hash = derive_seed(hash, std::bit_cast<std::uint64_t>(s.reward));

@@ -1,6 +1,7 @@
 #include "actors/replay_buffer/batch_making.hpp"
 
 #include "gpu/advantage.hpp"
+#include "runtime/base/buggify.hpp"
 #include "runtime/base/planted.hpp"
 
 #include <algorithm>
@@ -17,7 +18,7 @@ batch_ptr make_batch(const run_context& ctx, std::uint64_t step, const std::vect
   out->groups = groups;
   double reward_sum = 0, turns = 0, calls = 0, staleness_sum = 0, length = 0;
   std::uint64_t n = 0, correct = 0, malformed = 0, skipped = 0, dropped = 0, tokens = 0, beyond = 0,
-                staleness_max = 0;
+                undone = 0, staleness_max = 0;
   json::object errors;
   for (std::size_t place = 0; place < groups.size(); ++place) {
     const auto id = groups[place];
@@ -47,6 +48,12 @@ batch_ptr make_batch(const run_context& ctx, std::uint64_t step, const std::vect
       auto& sample = samples.emplace_back(t->sample(rl.gamma));
       for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
         if (!sample.mask[i]) continue;
+        if (sample.versions[i] > step && !planted("undone_tokens_count")) { // REP-5
+          probe<"replay: a token of weights that were undone">();
+          sample.mask[i] = 0;
+          ++undone;
+          continue;
+        }
         const auto age = step - std::min(step, sample.versions[i]);
         if (age > eta) { // REP-1
           sample.mask[i] = 0;
@@ -89,7 +96,9 @@ batch_ptr make_batch(const run_context& ctx, std::uint64_t step, const std::vect
         continue;
       }
       if (std::find(sample.mask.begin(), sample.mask.end(), 1) == sample.mask.end()) {
-        out->retired.emplace_back(t->key().text(), "stale");
+        const auto& versions = sample.versions;
+        const bool newer = std::any_of(versions.begin(), versions.end(), [&](auto v) { return v > step; });
+        out->retired.emplace_back(t->key().text(), newer ? "undone" : "stale");
         continue;
       }
       sample.baseline = baseline;
@@ -109,6 +118,7 @@ batch_ptr make_batch(const run_context& ctx, std::uint64_t step, const std::vect
                    {"staleness_mean", tokens ? staleness_sum / static_cast<double>(tokens) : 0.0},
                    {"staleness_max", staleness_max},
                    {"tokens_beyond_eta", beyond},
+                   {"tokens_undone", undone},
                    {"groups_skipped", skipped},
                    {"negatives_dropped", dropped},
                    {"trained", out->samples.size()}};

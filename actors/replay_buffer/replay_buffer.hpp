@@ -32,6 +32,9 @@ namespace troupe {
 ///   REP-2  The same step gives the same batch until it is consumed, and no rollout is in two consumed batches.
 ///   REP-3  Batches are in admission order; with eta = 0 they depend on nothing but the seed and the weights.
 ///   REP-4  accepted = trained + pending + parked + retired, at any moment.
+///   REP-5  No token is trained on that a version newer than the step's weights sampled: after a rollback that version is another one,
+///          or none. Such tokens are masked, with their count (tokens_undone);
+///          a rollout of nothing else is retired as "undone".
 class replay_buffer {
 public:
   static constexpr const char* name = "replay_buffer";
