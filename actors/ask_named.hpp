@@ -16,6 +16,14 @@ inline auto resume_handler() {
 /// Says once in a while that the run waits for disk space.
 void note_disk_full(const run_context& ctx);
 
+/// What a callback of one argument takes.
+template <class Callback>
+struct taken_by : taken_by<decltype(&Callback::operator())> {};
+template <class Callback, class Taken>
+struct taken_by<void (Callback::*)(Taken) const> {
+  using type = std::decay_t<Taken>;
+};
+
 /// How long to wait for the answer to a question that was asked `tries` times before: where the name is another node's, what was lost
 /// on the way is asked again, each time with twice the patience (a slow network is not a lost message).
 duration wait_for_answer(const run_context& ctx, const std::string& name, duration left, int tries);
@@ -53,7 +61,9 @@ void ask_named(self_ptr self, const context_ptr& ctx, const std::string& name, d
         return bad(error{errc::timeout, "no answer from " + name + " before the deadline"});
       if (buggify<"ask: the peer is gone for the moment">())
         return send_later(self, std::chrono::milliseconds(20), resume_later{[me] { me->go(); }});
-      ask(self, ctx->names->find(name), wait_for_answer(*ctx, name, left, tries++), message, ok,
+      auto took = [me](const typename taken_by<Ok>::type& answer) { me->ok(answer); };
+      ask(self, ctx->names->find(name), wait_for_answer(*ctx, name, left, tries++), message,
+          std::move(took),
           [me](error why) {
             if (why.code == errc::disk_full) {
               note_disk_full(*me->ctx);

@@ -75,6 +75,10 @@ struct run_parts {
   /// The warm-up's weights from an earlier run with the same inputs, and where to leave them. May be empty functions.
   std::function<std::optional<model_weights>()> load_warmup;
   std::function<expected<void>(const model_weights&)> save_warmup;
+  /// The middle of a warm-up, step and optimizer included, for a life that goes on with it. `drop`: it is over. May be empty functions.
+  std::function<expected<void>(const checkpoint&)> save_warmup_part;
+  std::function<expected<checkpoint>()> load_warmup_part; ///< the newest good one; not_found: none
+  std::function<void()> drop_warmup_parts;
   duration engine_step_time{}; ///< what a step takes where computing takes no time
 };
 
@@ -103,6 +107,9 @@ struct run_context {
   /// Rollouts that an evaluation in progress wants to run: training ones leave them their slots (rollout.preempt).
   std::shared_ptr<std::atomic<std::size_t>> evaluation_slots = std::make_shared<std::atomic<std::size_t>>(0);
   std::shared_ptr<metrics_registry> metrics = std::make_shared<metrics_registry>();
+  // Looked up once: a tool call is short.
+  metric_counter tool_calls = metrics->counter("troupe_tool_calls_total", "Tool calls that ran.");
+  metric_counter tool_cpu = metrics->counter("troupe_tool_cpu_seconds_total", "CPU time inside of tools.");
   /// When it was last said that the disk is full (monotonic nanoseconds; 0: never).
   std::shared_ptr<std::atomic<std::int64_t>> disk_full_said = std::make_shared<std::atomic<std::int64_t>>(0);
   /// The control server's port, once it listens.

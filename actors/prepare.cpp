@@ -46,6 +46,7 @@ world::mixture mixture_at(const run_config::warmup_section& w, double progress) 
   mix.reading = between(w.reading_first, w.reading_last);
   mix.bridging = between(w.bridging_first, w.bridging_last);
   mix.digits = w.digits;
+  mix.opens = w.opens;
   return mix;
 }
 
@@ -155,7 +156,8 @@ std::string warmup_inputs(const run_config& config) {
   for (std::string line; std::getline(lines, line);) {
     if (!line.empty() && line[0] != ' ')
       wanted = line.starts_with("seed:") || line == "data:" || line == "model:" || line == "warmup:";
-    if (wanted) out += line + '\n';
+    if (wanted && line.find("checkpoint_every:") == line.npos)
+      out += line + '\n'; // does not change its result
   }
   return out + std::to_string(config.learner.threads) + ' ' +
          std::to_string(config.learner.max_tokens_per_pass);
@@ -187,6 +189,16 @@ run_parts real_parts(const run_config& config, const fs::path& folder, const fs:
     return prune_checkpoints(folder / "checkpoints", keep);
   };
   parts.load_checkpoint = [folder] { return load_latest_checkpoint(folder / "checkpoints"); };
+  const auto halves = folder / "warmup";
+  parts.save_warmup_part = [halves](const checkpoint& what) -> expected<void> {
+    if (auto saved = save_checkpoint(halves, what); !saved) return fail(saved.error());
+    return prune_checkpoints(halves, 2); // one of them may turn out to be damaged
+  };
+  parts.load_warmup_part = [halves] { return load_latest_checkpoint(halves); };
+  parts.drop_warmup_parts = [halves] {
+    std::error_code ignored; // what is left is never read again
+    fs::remove_all(halves, ignored);
+  };
   if (!config.warmup.cache || config.learner.lora_rank > 0)
     return parts; // adapters are not among cached weights
   parts.load_warmup = [warmup_file, shape]() -> std::optional<model_weights> {

@@ -92,6 +92,9 @@ void run_config::visit(config_visitor& v) {
         "that are not reading, at the first step.");
   v.key("warmup.bridging_last", warmup.bridging_last, {0, 1}, "share", "... at the last step.");
   v.key("warmup.digits", warmup.digits, {0, 1}, "share", "Reading drills that ask for a number.");
+  v.key("warmup.opens", warmup.opens, {0, 1}, "share",
+        "Later hops of the demonstrations that open the document, whose title is known by then, rather than "
+        "search for it.");
   v.key("warmup.fictional", warmup.fictional, {0, 1}, "share",
         "Demonstrations about invented countries, which teach copying instead of the map.");
   v.key("warmup.good", warmup.good, {0, 1}, "share",
@@ -103,6 +106,8 @@ void run_config::visit(config_visitor& v) {
   v.key("warmup.malformed", warmup.malformed, {0, 1}, "share", "... with a malformed tool call.");
   v.key("warmup.cache", warmup.cache,
         "Reuse the weights of an earlier warm-up with the same inputs (same hash).");
+  v.key("warmup.checkpoint_every", warmup.checkpoint_every, {0, 1'000'000}, "steps",
+        "A killed warm-up goes on from the last such step, with the same result; 0: from its beginning.");
 
   v.section("rl", "Reinforcement learning.");
   v.key("rl.mode", rl.mode, {"sync", "async"},

@@ -50,9 +50,10 @@ struct run_config {
     std::int64_t lr_warmup_steps = 50;
     double lr_final_share = 0.1;
     double drills_first = 0.9, drills_last = 0.3, reading_first = 0.4, reading_last = 0.5;
-    double bridging_first = 0.33, bridging_last = 0.33, digits = 0, fictional = 0.85;
+    double bridging_first = 0.33, bridging_last = 0.33, digits = 0, opens = 0, fictional = 0.85;
     double good = .22, useless = .10, lazy = .36, guess = .15, wrong_field = .09, malformed = .08;
     bool cache = true;
+    std::int64_t checkpoint_every = 200;
   } warmup;
 
   struct rl_section {

@@ -1,5 +1,6 @@
 #include "actors/trajectory.hpp"
 #include "actors/turn_record.hpp"
+#include "runtime/base/json_text.hpp"
 #include "runtime/base/planted.hpp"
 
 #include <algorithm>
@@ -54,6 +55,7 @@ void trajectory::add_turn(const generated& turn) {
   mask_.resize(tokens_.size(), 1);
   logprobs_.insert(logprobs_.end(), turn.logprobs.begin(), turn.logprobs.end());
   versions_.insert(versions_.end(), turn.versions.begin(), turn.versions.end());
+  for (const auto version : turn.versions) oldest_ = std::min(oldest_, version);
   const bool ended =
       !turn.tokens.empty() && std::find(ends.begin(), ends.end(), turn.tokens.back()) != ends.end();
   auto written = turn.tokens;
@@ -74,13 +76,6 @@ void trajectory::add_observations(const std::vector<observation>& results) {
   if (episode_.done()) return; // out of turns: the policy never sees it
   append(rules_->words->encode(pieces));
   if (room() < 1) episode_.context_full();
-}
-
-std::uint64_t trajectory::oldest_version() const {
-  std::uint64_t oldest = ~std::uint64_t{0};
-  for (std::size_t i = 0; i < tokens_.size(); ++i)
-    if (mask_[i]) oldest = std::min(oldest, versions_[i]);
-  return oldest;
 }
 
 std::int64_t trajectory::sampled_tokens() const {
@@ -135,14 +130,6 @@ transcript trajectory::as_transcript() const {
 
 namespace {
 
-template <class T>
-json::array to_array(const std::vector<T>& from) {
-  json::array out;
-  out.reserve(from.size());
-  for (auto x : from) out.push_back(x);
-  return out;
-}
-
 std::string numbered(std::string_view kind, const rollout_key& key, std::uint64_t turn) {
   return std::string(kind) + "/" + key.text() + "/" + std::to_string(turn);
 }
@@ -157,22 +144,20 @@ new_record placed_by(const write_fence& who, new_record what) {
 }
 
 new_record turn_record_of(const rollout_key& key, std::uint64_t turn, const generated& what) {
-  json::object body;
-  body["tokens"] = to_array(what.tokens);
-  body["logprobs"] = to_array(what.logprobs); // a float survives as a double exactly
-  body["versions"] = to_array(what.versions);
-  body["reason"] = static_cast<int>(what.reason);
-  return {stream_of(key), "turn", numbered("turn", key, turn), json::dump(body)};
+  json::object_text body(64 + 24 * what.tokens.size());
+  body.list("tokens", what.tokens);
+  body.list("logprobs", what.logprobs); // the shortest text of a float reads back as the same float
+  body.list("versions", what.versions);
+  body.field("reason", static_cast<int>(what.reason));
+  return {stream_of(key), "turn", numbered("turn", key, turn), std::move(body).take()};
 }
 
 new_record tool_record_of(const rollout_key& key, std::uint64_t turn, std::size_t call,
                           const observation& what) {
-  json::object body;
-  body["turn"] = turn;
-  body["call"] = call;
-  body["text"] = what.text;
-  body["failed"] = what.failed;
-  return {stream_of(key), "tool", numbered("tool", key, turn) + "/" + std::to_string(call), json::dump(body)};
+  json::object_text body(64 + what.text.size());
+  body.field("turn", turn).field("call", call).field("text", what.text).field("failed", what.failed);
+  return {stream_of(key), "tool", numbered("tool", key, turn) + "/" + std::to_string(call),
+          std::move(body).take()};
 }
 
 expected<observation> observation_of(const record& tool_result) {
@@ -186,7 +171,9 @@ expected<observation> observation_of(const record& tool_result) {
 }
 
 new_record park_record_of(const rollout_key& key, std::uint64_t turns) {
-  return {stream_of(key), "park", numbered("park", key, turns), json::dump(json::object{{"turns", turns}})};
+  json::object_text body;
+  body.field("turns", turns);
+  return {stream_of(key), "park", numbered("park", key, turns), std::move(body).take()};
 }
 
 new_record failed_record_of(const rollout_key& key, std::uint64_t retries, const error& why) {
@@ -218,19 +205,19 @@ failure_state failure_in(const std::vector<record>& records) {
 
 new_record verdict_record_of(const trajectory& finished) {
   const auto& v = *finished.judged();
-  json::object body;
-  body["task"] = finished.state().what().id;
-  body["reward"] = v.reward;
-  body["correct"] = v.correct;
-  body["judge"] = v.judge_version;
-  body["end"] = to_string(finished.state().end());
-  body["error"] = to_string(finished.state().error());
-  body["turns"] = finished.state().turns();
-  body["calls"] = finished.state().calls();
-  json::object parts;
-  for (const auto& [name, value] : v.parts) parts[name] = value;
-  body["parts"] = std::move(parts);
-  return {stream_of(finished.key()), "verdict", "verdict/" + finished.key().text(), json::dump(body)};
+  json::object_text parts;
+  for (const auto& [name, value] : v.parts) parts.field(name, value);
+  json::object_text body(256);
+  body.field("task", finished.state().what().id)
+      .field("reward", v.reward)
+      .field("correct", v.correct)
+      .field("judge", v.judge_version)
+      .field("end", to_string(finished.state().end()))
+      .field("error", to_string(finished.state().error()))
+      .field("turns", finished.state().turns())
+      .field("calls", finished.state().calls())
+      .field("parts", std::move(parts));
+  return {stream_of(finished.key()), "verdict", "verdict/" + finished.key().text(), std::move(body).take()};
 }
 
 expected<void> replay_records(trajectory& onto, const std::vector<record>& records,

@@ -51,7 +51,9 @@ public:
   const episode& state() const { return episode_; }
   const std::vector<token>& tokens() const { return tokens_; }
   const std::optional<verdict>& judged() const { return verdict_; }
-  std::uint64_t oldest_version() const;
+  std::uint64_t oldest_version() const {
+    return oldest_;
+  } ///< of its sampled tokens; the largest number if there is none
   std::int64_t sampled_tokens() const;
   double temperature() const { return temperature_; }
   int truncated_turns() const { return cut_turns_; }
@@ -81,6 +83,7 @@ private:
   std::vector<tool_call> calls_; ///< of the last turn, until observed
   std::optional<verdict> verdict_;
   int cut_turns_ = 0;
+  std::uint64_t oldest_ = ~std::uint64_t{0};
 };
 
 // -- the records of a trajectory in the store

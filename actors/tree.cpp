@@ -23,14 +23,14 @@ namespace {
 
 /// Normal ends of the many short-lived are no news; a death is, and giving up is a warning.
 void log_supervision(const supervision_event& event) {
+  if (event.kind == supervision_kind::started || event.kind == supervision_kind::stopped) return;
+  if (event.kind == supervision_kind::ended && event.reason.message == "normal") return;
   const log_details details = {{"supervisor", event.supervisor},
                                {"child", event.child},
                                {"reason", to_string(event.reason)},
                                {"restarts", event.restarts}};
   switch (event.kind) {
-  case supervision_kind::ended:
-    if (event.reason.message != "normal") log_event("child_ended", details);
-    break;
+  case supervision_kind::ended: log_event("child_ended", details); break;
   case supervision_kind::restarted: log_event("child_restarted", details); break;
   case supervision_kind::quarantined: log_event("child_quarantined", details, log_level::warning); break;
   case supervision_kind::gave_up: log_event("supervisor_gave_up", details, log_level::warning); break;

@@ -69,6 +69,7 @@ std::vector<config_difference> contradictions(const run_config& stored, const ru
                                                 "eval.",
                                                 "control.",
                                                 "checkpoint.",
+                                                "warmup.checkpoint_every",
                                                 "rollout.max_concurrent",
                                                 "rollout.turn_timeout",
                                                 "tools.timeout",

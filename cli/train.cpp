@@ -6,7 +6,6 @@
 
 #include "actors/audit.hpp"
 #include "actors/prepare.hpp"
-#include "actors/tool_call/tool_call_actor.hpp"
 #include "runtime/base/file.hpp"
 #include "runtime/base/http.hpp"
 #include "runtime/run_lock.hpp"
@@ -118,7 +117,9 @@ int train(const train_arguments& arguments) {
     view.finish();
     return complain(ctx.error());
   }
+  const auto before = thread_cpu();
   auto end = live.run(*ctx);
+  const auto viewing = thread_cpu() - before;
   stop_trace();
   close_log();
   view.finish();
@@ -140,10 +141,12 @@ int train(const train_arguments& arguments) {
   auto report = write_report(run->folder, **ctx, live.last_balance());
   if (!report) return complain(report.error());
   if (machine) {
-    auto& counted = *(*ctx)->metrics;
+    // What this thread did besides feeding the view: the data, the tokenizer, the report.
+    const auto beside = thread_cpu() - viewing;
     std::cout << json::dump(json::object{{"kind", "usage"},
-                                         {"tool_calls", tool_calls(counted).value()},
-                                         {"tool_cpu_seconds", tool_cpu_seconds(counted).value()}})
+                                         {"tool_calls", (*ctx)->tool_calls.value()},
+                                         {"tool_cpu_seconds", (*ctx)->tool_cpu.value()},
+                                         {"data_and_report_cpu_seconds", seconds(beside)}})
               << '\n';
     std::cout << json::dump(json::object{{"kind", "report"}, {"report", *report}}) << std::endl;
   } else

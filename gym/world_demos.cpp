@@ -47,6 +47,9 @@ public:
   writer& call(const std::string& query) {
     return raw_call(R"({"name":"search","arguments":{"queries":[)" + json::dump(json::value(query)) + "]}}");
   }
+  writer& open(const std::string& title) {
+    return raw_call(R"({"name":"open","arguments":{"id":)" + json::dump(json::value(title)) + "}}");
+  }
   writer& raw_call(std::string body) {
     role();
     learn({{true, "<tool_call>"},
@@ -86,6 +89,12 @@ std::string malformed_call(const std::string& query, random_stream& random) {
            "]}}";                                                                  // no quote
   default: return R"({"name":"lookup","arguments":{"queries":[)" + quoted + "]}}"; // no such tool
   }
+}
+
+/// What `open` shows of the document of which a search shows `observation`: no title, and its pages.
+std::string page_text(const std::string& observation) {
+  const auto title_end = observation.find(": ");
+  return observation.substr(title_end == observation.npos ? 0 : title_end + 2) + "\npage 1 of 1";
 }
 
 /// Another fact of the last document than the one asked for.
@@ -177,10 +186,15 @@ demonstration world::demonstrate(const mixture& mix, random_stream& random) cons
 
   // -- what is done about it
   writer out(it.question);
-  if (reads) return out.observe(it.observations.back()).answer(it.answer).take();
+  const auto opens = [&](std::size_t step) { return step > 0 && mix.opens > 0 && random.chance(mix.opens); };
+  if (reads) {
+    const auto& last = it.observations.back();
+    return out.observe(opens(it.observations.size() - 1) ? page_text(last) : last).answer(it.answer).take();
+  }
   if (bridges && it.queries.size() > 1) {
     const auto step = 1 + random.below(it.queries.size() - 1);
-    return out.observe(it.observations[step - 1]).call(it.queries[step]).take();
+    out.observe(it.observations[step - 1]);
+    return (opens(step) ? out.open(it.queries[step]) : out.call(it.queries[step])).take();
   }
   if (drill) return out.call(it.queries[0]).take();
 
@@ -198,7 +212,10 @@ demonstration world::demonstrate(const mixture& mix, random_stream& random) cons
   const std::size_t breaks = strategy == malformed ? random.below(steps) : steps;
   for (std::size_t i = 0; i < steps; ++i) {
     if (i == breaks) return out.raw_call(malformed_call(it.queries[i], random)).take();
-    out.call(it.queries[i]).observe(it.observations[i]);
+    if (opens(i))
+      out.open(it.queries[i]).observe(page_text(it.observations[i]));
+    else
+      out.call(it.queries[i]).observe(it.observations[i]);
   }
   if (strategy == lazy) return out.answer(plausible()).take();
   return out.answer(strategy == wrong ? wrong_field(it, random) : it.answer).take();

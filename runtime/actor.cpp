@@ -1,5 +1,6 @@
 #include "runtime/actor.hpp"
 
+#include "runtime/coarse_timers.hpp"
 #include "runtime/message_types.hpp"
 
 #include <pthread.h>
@@ -86,10 +87,20 @@ void base_actor::watch_deadline(caf::message_id response, duration deadline) {
 
 void base_actor::arm_timer(std::chrono::steady_clock::time_point now) {
   auto due = now + timer_step_;
-  for (const auto& r : requests_) due = std::min(due, r.due);
+  bool near = false;
+  for (const auto& r : requests_)
+    if (r.due < due) due = r.due, near = true;
   if (due >= timer_due_) return;
   timer_due_ = due;
+  if (!near) return remind(due - now, caf::make_message(deadlines_atom::value));
   delayed_send(this, std::chrono::ceil<std::chrono::milliseconds>(due - now), deadlines_atom::value);
+}
+
+void base_actor::remind(duration delay, caf::message what) {
+  if (const auto* with = dynamic_cast<const with_coarse_timers*>(&system().config()))
+    with->timers().add(delay, caf::weak_actor_ptr{ctrl()}, std::move(what));
+  else
+    delayed_send(this, to_timeout(delay), std::move(what));
 }
 
 void base_actor::check_deadlines() {
@@ -102,7 +113,7 @@ void base_actor::check_deadlines() {
     enqueue(ctrl(), r.response, caf::make_message(caf::make_error(caf::sec::request_timeout)), context());
     return true;
   });
-  timer_step_ *= 2;
+  timer_step_ = std::min<duration>(2 * timer_step_, std::chrono::minutes(1)); // doubled for ever, it would wrap around
   if (!requests_.empty()) arm_timer(now);
 }
 

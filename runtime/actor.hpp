@@ -82,7 +82,7 @@ inline constinit thread_local message_carrier* carrier_of_thread = nullptr;
 
 /// What every actor has besides its State: the deadlines of its open requests. CAF arms one timer per request in a
 /// thread of its own and wakes that thread each time, which cost 4 % of a run's CPU; here an actor arms one timer for all of
-/// them, and none that outlives the actor for long.
+/// them, a coarse one while none is near, and none that outlives the actor for long.
 class base_actor : public caf::event_based_actor {
 public:
   explicit base_actor(caf::actor_config& cfg)
@@ -96,6 +96,8 @@ public:
   std::uint32_t place() const { return place_; }
   /// The request `response` fails with a timeout after `deadline`, should it still be open then.
   void watch_deadline(caf::message_id response, duration deadline);
+  /// `what` to itself after `delay`, or a little later (runtime/coarse_timers.hpp).
+  void remind(duration delay, caf::message what);
 
 protected:
   /// What the State's behavior does not know: the deadlines' timer, a question for a sign of life, an injected fault. Nothing, if
@@ -250,6 +252,12 @@ void tell(const actor_ref& whom, Message&& message) {
 template <class Message>
 void send_later(self_ptr self, duration delay, Message&& message) {
   self->delayed_send(self, to_timeout(delay), std::forward<Message>(message));
+}
+
+/// The same for what may come up to 100 ms late, at a fraction of the cost; the timer keeps nobody alive.
+template <class Message>
+void send_about(self_ptr self, duration delay, Message&& message) {
+  self->remind(delay, caf::make_message(std::forward<Message>(message)));
 }
 
 /// A response promise that fails its request when it is forgotten or its actor dies. A handler returns

@@ -161,8 +161,12 @@ void simulation::mix(const caf::type_erased_tuple& message) {
 }
 
 void simulation::run() {
-  for (std::size_t messages = 0; step(); ++messages)
-    if (messages >= most_per_instant_) {
+  if (const auto now = time_.now(); now != instant_) { // timers of no length do not pass time
+    instant_ = now;
+    in_instant_ = 0;
+  }
+  while (step())
+    if (in_instant_++ >= most_per_instant_) {
       endless_ = true;
       powered_ = false;
     }

@@ -72,8 +72,7 @@ public:
   /// Hears every message before its actor takes it.
   void observe(std::function<void(const delivery&)> observer) { observer_ = std::move(observer); }
   void cut_power() { powered_ = false; }
-  /// Actors that send each other more messages than this without waiting for a timer never end: the power is cut, and endless() is
-  /// true.
+  /// Actors that take more messages than this at one moment of virtual time never end: the power is cut, and endless() is true.
   void limit_instant(std::size_t messages) { most_per_instant_ = messages; }
 
   // -- running
@@ -144,7 +143,8 @@ private:
   std::multimap<caf::actor_clock::time_point, caf::resumable*> stalled_;
   std::uint64_t trace_ = 1469598103934665603ull;
   std::size_t steps_ = 0, kills_ = 0, stalls_ = 0;
-  std::size_t most_per_instant_ = static_cast<std::size_t>(-1);
+  std::size_t most_per_instant_ = static_cast<std::size_t>(-1), in_instant_ = 0;
+  duration instant_{}; ///< the moment that `in_instant_` counts
   bool powered_ = true, endless_ = false;
 };
 

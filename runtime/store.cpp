@@ -4,6 +4,7 @@
 #include "runtime/message_types.hpp"
 #include <algorithm>
 #include <mutex>
+#include <thread>
 
 namespace troupe {
 
@@ -83,10 +84,11 @@ store_opener memory_store(const clock& time) {
 namespace {
 using commit_atom = caf::atom_constant<caf::atom("commit")>;
 constexpr std::size_t group_requests = 8192, group_bytes = 16 << 20; ///< bounds of one commit
+constexpr auto commits_apart = std::chrono::milliseconds(2);
 } // namespace
 
 store_actor::store_actor(self_ptr self, store_opener open, thread_policy threads)
-    : self_(self), open_(std::move(open)) {
+    : self_(self), open_(std::move(open)), own_thread_(threads.own_threads) {
   threads.name_own(name);
 }
 
@@ -123,13 +125,18 @@ behavior store_actor::make_behavior() {
         if (fences || waiting_.size() >= group_requests || waiting_bytes_ >= group_bytes) commit();
         return promise;
       },
-      [this](commit_atom) { commit(); },
+      [this](commit_atom) {
+        if (wait_for_company())
+          self_->send(self_, commit_atom::value); // behind those who came meanwhile
+        else
+          commit();
+      },
       [this](const read_stream& request) {
-        commit();
+        commit_before([&](const new_record& r) { return r.stream == request.stream; });
         return answer(store_->read_stream(request.stream));
       },
       [this](const read_kind& request) {
-        commit();
+        commit_before([&](const new_record& r) { return r.kind == request.kind; });
         return answer(store_->read_kind(request.kind, request.after_seq));
       },
       [this](const read_position& request) {
@@ -143,8 +150,27 @@ behavior store_actor::make_behavior() {
   };
 }
 
+bool store_actor::wait_for_company() {
+  if (!own_thread_ || last_group_ < 2 || waiting_.empty()) return false;
+  const auto left = last_begin_ + commits_apart - std::chrono::steady_clock::now();
+  if (left <= std::chrono::nanoseconds(0)) return false;
+  std::this_thread::sleep_for(left);
+  return true;
+}
+
+template <class Missed>
+void store_actor::commit_before(const Missed& missed) {
+  constexpr std::size_t few = 256; // looked through faster than committed
+  if (waiting_.size() > few || std::any_of(waiting_.begin(), waiting_.end(), [&](const pending& one) {
+        return std::any_of(one.records.begin(), one.records.end(), missed);
+      }))
+    commit();
+}
+
 void store_actor::commit() {
   if (waiting_.empty()) return;
+  last_group_ = waiting_.size();
+  last_begin_ = std::chrono::steady_clock::now();
   auto group = std::exchange(waiting_, {});
   waiting_bytes_ = 0;
   std::vector<append_request> requests;

@@ -100,8 +100,9 @@ struct store_metrics {
 };
 
 /// The one writer. Appends that wait in its mailbox are committed together (group commit): one fsync serves
-/// all. A read sees every append that the same sender sent before it. Backpressure: senders wait for their
-/// answers.
+/// all. While several senders append, commits begin at least 2 ms apart, so that a group is worth its fsync and
+/// its senders' waking; a lone sender never waits for company. A read sees every append that the same sender
+/// sent before it. Backpressure: senders wait for their answers.
 ///   STORE-1  An append is answered only after its commit is durable.
 ///   STORE-2  A record is stored once, however often it is appended.
 ///            A record that contradicts a stored one fails its own request only.
@@ -124,12 +125,19 @@ private:
     reply<std::vector<append_outcome>> answer;
   };
   void commit();
+  bool wait_for_company();
+  /// Commits if a waiting record is one that a read would miss.
+  template <class Missed>
+  void commit_before(const Missed& missed);
   self_ptr self_;
   store_opener open_;
+  bool own_thread_;
   std::unique_ptr<event_store> store_;
   std::vector<pending> waiting_;
   std::size_t waiting_bytes_ = 0;
   store_fences fences_;
+  std::size_t last_group_ = 0; ///< requests in the last commit
+  std::chrono::steady_clock::time_point last_begin_{};
   store_metrics metrics_;
 };
 

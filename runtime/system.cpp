@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "caf/io/all.hpp"
+#include "runtime/coarse_timers.hpp"
 #include "runtime/process_id.hpp"
 #include <thread>
 
@@ -21,7 +22,7 @@ public:
   void thread_terminates() override {}
 };
 
-struct node::config : caf::actor_system_config {
+struct node::config : caf::actor_system_config, with_coarse_timers {
   config(const node_options& options, std::size_t threads) {
     add_thread_hook<name_threads>();
     set("scheduler.policy", caf::atom("sharing")); // 'stealing' walks a whole list per steal
@@ -39,6 +40,10 @@ struct node::config : caf::actor_system_config {
     set("middleman.app-identifiers",
         std::vector<std::string>{"troupe/1"}); // rejects strangers and other versions
   }
+  coarse_timers& timers() const override { return timers_; }
+
+private:
+  mutable coarse_timers timers_;
 };
 
 struct node::root_state {
@@ -143,6 +148,7 @@ expected<void> node::stop() {
     return fail(errc::timeout, std::to_string(system_->registry().running()) +
                                    " actors still run: " + (left.empty() ? "none of Troupe's" : left));
   }
+  config_->timers().stop();
   system_.reset();
   return {};
 }

@@ -27,7 +27,8 @@ std::shared_ptr<run_context> simulated_context(const drawn_world& drawn, const c
   c.rollout.time_budget = drawn.time_budget;
   c.rollout.journal_interval = drawn.journal_interval;
   c.rollout.max_parked_groups = drawn.groups;
-  c.warmup.steps = 2;
+  c.warmup.steps = 5;
+  c.warmup.checkpoint_every = 2;
   c.eval.questions = drawn.questions;
   c.eval.samples = 2;
   c.eval.every = drawn.eval_every;
@@ -58,7 +59,9 @@ std::shared_ptr<run_context> simulated_context(const drawn_world& drawn, const c
   run->order = task_order(run->train.size(), run->seed_for("tasks"));
   run->time = &time;
   run->threads = threads;
-  run->warmup_batch = [](std::int64_t) { return std::vector<sft_sample>{}; };
+  run->warmup_batch = [](std::int64_t step) {
+    return std::vector<sft_sample>{{{static_cast<token>(step)}, {1}}};
+  };
   auto& p = run->parts;
   p.engine_step_time = from_seconds(drawn.token_time);
   p.make_engine = [heard, drawn]() -> expected<std::unique_ptr<engine_core>> {

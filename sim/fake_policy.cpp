@@ -103,14 +103,24 @@ class hasher final : public learner {
 public:
   hasher(model_weights start, std::function<void(const optimizer_step&)> stepped)
       : weights_(std::move(start)), stepped_(std::move(stepped)) {
-    if (!weights_.tensors.contains("state")) weights_.tensors = {{"state", {{1}, {0.0f}}}};
+    if (!weights_.tensors.contains("state"))
+      weights_.tensors = {{"state", {{1}, {0.0f}}}, {"warm_up", {{1}, {0.0f}}}};
   }
-  expected<learn_stats> sft_step(const std::vector<sft_sample>&, double) override { return learn_stats{}; }
+  expected<learn_stats> sft_step(const std::vector<sft_sample>& batch, double learning_rate) override {
+    auto& data = weights_.tensors.at("warm_up").data;
+    auto hash = derive_seed(static_cast<std::uint64_t>(data[0]), std::bit_cast<std::uint64_t>(learning_rate));
+    hash = derive_seed(hash, ++steps_);
+    for (const auto& s : batch)
+      for (auto t : s.tokens) hash = derive_seed(hash, static_cast<std::uint64_t>(t));
+    data[0] = static_cast<float>(hash & 0xffffff);
+    return learn_stats{};
+  }
   expected<learn_stats> rl_step(const std::vector<rl_sample>& batch, const std::vector<sft_sample>&,
                                 const rl_options&, std::uint64_t version) override {
     auto& data = weights_.tensors.at("state").data;
     const float before = data[0];
     std::uint64_t hash = static_cast<std::uint64_t>(before) ^ version;
+    hash = derive_seed(hash, static_cast<std::uint64_t>(weights_.tensors.at("warm_up").data[0]));
     learn_stats out;
     for (const auto& s : batch) {
       for (std::size_t t = 0; t < s.tokens.size(); ++t)
@@ -130,15 +140,18 @@ public:
     return std::vector<float>(tokens.size(), -1.0f);
   }
   weights_ptr snapshot() override { return std::make_shared<const model_weights>(weights_); }
-  model_weights optimizer_state() override { return {}; }
-  expected<void> restore(const model_weights& weights, const model_weights*) override {
+  model_weights optimizer_state() override { return {{}, {{"steps", {{1}, {static_cast<float>(steps_)}}}}}; }
+  expected<void> restore(const model_weights& weights, const model_weights* optimizer) override {
     weights_ = weights;
+    const bool knows = optimizer && optimizer->tensors.contains("steps");
+    steps_ = knows ? static_cast<std::uint64_t>(optimizer->tensors.at("steps").data[0]) : 0;
     return {};
   }
-  void reset_optimizer() override {}
+  void reset_optimizer() override { steps_ = 0; }
 
 private:
   model_weights weights_;
+  std::uint64_t steps_ = 0; ///< of the warm-up: its optimizer's state
   std::function<void(const optimizer_step&)> stepped_;
 };
 

@@ -12,7 +12,7 @@ namespace troupe::sim {
 /// The words of every simulated run: a tokenizer with the special tokens, trained once.
 std::shared_ptr<const tokenizer> words();
 
-/// The fake weights' one number: a running hash of everything trained on.
+/// The fake weights' number: a running hash of the warm-up's outcome and of everything trained on since.
 float state_of(const model_weights& weights);
 
 /// What the fake policy does: of all sequences the share `poisonous` is refused, whenever it is tried; of all turns, the share `calls` calls

@@ -116,6 +116,30 @@ std::uint64_t machine::contents() {
   return (at.seq << 32) | at.chain;
 }
 
+std::function<expected<void>(const checkpoint&)> machine::save_part() {
+  return [this, power = power_](const checkpoint& what) -> expected<void> {
+    if (!*power) return dark();
+    if (full_now()) return no_space();
+    parts_.push_back(what);
+    if (cut_ && random_.chance(faults_.cut_chance)) cut_();
+    return {};
+  };
+}
+
+std::function<expected<checkpoint>()> machine::load_part() const {
+  return [this, power = power_]() -> expected<checkpoint> {
+    if (!*power) return dark();
+    if (parts_.empty()) return fail(errc::not_found, "no checkpoint of the warm-up");
+    return parts_.back();
+  };
+}
+
+std::function<void()> machine::drop_parts() {
+  return [this, power = power_] {
+    if (*power) parts_.clear();
+  };
+}
+
 std::vector<record> machine::read(const std::string& kind) {
   auto disk = disk_();
   return *(*disk)->read_kind(kind);

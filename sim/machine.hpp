@@ -35,6 +35,9 @@ public:
   store_opener store();
   std::function<expected<void>(const checkpoint&)> save();
   std::function<expected<checkpoint>()> load() const;
+  std::function<expected<void>(const checkpoint&)> save_part();
+  std::function<expected<checkpoint>()> load_part() const;
+  std::function<void()> drop_parts();
 
   // -- what is on the disk
   std::vector<record> read(const std::string& kind);
@@ -62,6 +65,7 @@ private:
   std::function<void()> cut_;
   std::function<void(const new_record&)> heard_;
   std::vector<checkpoint> checkpoints_; ///< oldest first
+  std::vector<checkpoint> parts_;       ///< of the warm-up
   std::size_t full_ = 0, damaged_ = 0;
 };
 

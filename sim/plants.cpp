@@ -37,9 +37,11 @@ constexpr std::array plants = {
     plant{"slot_leaked", "a rollout that ends does not free its slot"},
     plant{"stale_epoch_accepted", "the store takes in what a fenced epoch writes"},
     plant{"step_without_figures", "a crash between a step and its figures: they are never written"},
+    plant{"two_turns_at_once", "a rollout whose slot is back at once samples a turn twice"},
     plant{"undone_counts", "what a rollback undid counts as trained"},
     plant{"undone_tokens_count", "what undone weights sampled is trained on as if it were of newer ones"},
     plant{"version_before_weights", "the manager hears of a version before the engine has its weights"},
+    plant{"warm_up_loses_a_step", "a warm-up that goes on in its middle leaves out a step"},
     plant{"versions_forgotten",
           "a rollout that starts again takes its tokens for sampled with its newest weights"},
 };

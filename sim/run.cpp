@@ -235,6 +235,9 @@ private:
     p.open_store = machine_.store();
     p.save_checkpoint = machine_.save();
     p.load_checkpoint = machine_.load();
+    p.save_warmup_part = machine_.save_part();
+    p.load_warmup_part = machine_.load_part();
+    p.drop_warmup_parts = machine_.drop_parts();
     run->on_end = [this](std::optional<error> why) {
       if (machine_.on()) finish(std::move(why));
     };

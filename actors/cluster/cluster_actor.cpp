@@ -191,7 +191,8 @@ head_names cluster_actor::names_now() const {
 
 result<joined> cluster_actor::join(const join_cluster& who) {
   if (!ready_ || joining_.contains(who.node)) return to_caf({errc::unavailable, "the head is not ready"});
-  if (const auto* known = members_.joined_as(who); known && !ending_.contains(known->epoch)) {
+  if (const auto* known = members_.joined_again(who, ctx_->time->now());
+      known && !ending_.contains(known->epoch)) {
     probe<"cluster: a join is repeated">();
     return joined{known->epoch, names_now()};
   }

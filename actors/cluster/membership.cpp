@@ -35,9 +35,12 @@ bool membership::heard(const heartbeat& from, duration now) {
   return true;
 }
 
-const membership::member* membership::joined_as(const join_cluster& who) const {
-  for (const auto& [epoch, it] : members_)
-    if (it.node == who.node && it.agent == who.agent && it.attempt == who.attempt) return &it;
+const membership::member* membership::joined_again(const join_cluster& who, duration now) {
+  for (auto& [epoch, it] : members_)
+    if (it.node == who.node && it.agent == who.agent && it.attempt == who.attempt) {
+      it.until = std::max(it.until, now + lease_);
+      return &it;
+    }
   return nullptr;
 }
 

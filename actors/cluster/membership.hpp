@@ -25,8 +25,9 @@ public:
   void add(const join_cluster& who, std::uint64_t epoch, duration now);
   /// False: no such epoch, or it is over.
   bool heard(const heartbeat& from, duration now);
-  /// What a join repeats: its answer was lost. Nothing: it is a new one.
-  const member* joined_as(const join_cluster& who) const;
+  /// What a join repeats: its answer was lost. Nothing: it is a new one. The node counts its lease from this question (LEASE-1), hence
+  /// it is heard.
+  const member* joined_again(const join_cluster& who, duration now);
   /// Whether a join came behind later ones of the same actor, or is of one that another has followed.
   bool overtaken(const join_cluster& who) const;
   std::vector<std::uint64_t> expired(duration now) const;

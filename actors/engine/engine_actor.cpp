@@ -62,8 +62,11 @@ behavior engine_actor::make_behavior() {
         return done{};
       },
       [this](const forget_sequence& gone) {
-        core_->forget(gone.sequence);
-        journal_.forget(gone.sequence);
+        core_->forget(gone.sequence); // after the turn that it samples
+        const auto open = open_.find(gone.sequence);
+        if (open == open_.end()) return journal_.forget(gone.sequence);
+        probe<"engine: a turn of a later life is open when an earlier one is forgotten">(); // ENGA-6
+        open->second.forget = true;
       },
       [this](const engine_step&) { step(); },
       [this](const write_tokens&) { write_journal(); },
@@ -204,8 +207,10 @@ void engine_actor::deliver(generated turn) {
     put_before(turn.logprobs, known.logprobs);
     put_before(turn.versions, known.versions);
   }
-  if (found->second.journaled) journal_.told(turn.sequence);
+  const auto sequence = turn.sequence;
+  if (found->second.journaled) journal_.told(sequence);
   found->second.answer.deliver(std::move(turn));
+  if (found->second.forget) journal_.forget(sequence);
   open_.erase(found);
 }
 

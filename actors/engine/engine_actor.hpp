@@ -35,6 +35,8 @@ namespace troupe {
 ///   ENGA-4  A listener hears of every token of its sequences that is sampled, in order, before the turn's `generated` is sent. Turns with
 ///           a listener are not journaled: who listens has their tokens.
 ///   ENGA-5  Where there are several nodes: no step without its node's lease (actors/cluster/node_lease.hpp), and no journal yet.
+///   ENGA-6  What an earlier life of a rollout tells it to forget comes late, when a later life's turn is open already: the turn is not
+///           touched, and what is known of it stays until it is answered.
 class engine_actor {
 public:
   static constexpr const char* name = "engine";
@@ -47,6 +49,7 @@ private:
     std::size_t known = 0; ///< tokens that its request had already
     bool journaled = false;
     actor_ref listener{};
+    bool forget = false; ///< once it is answered
   };
   void take(generate ask, reply<generated> answer);
   void take_weights(const weights_ptr& weights, std::uint64_t version, std::uint64_t lineage,

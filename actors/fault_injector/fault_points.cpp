@@ -13,6 +13,7 @@ const fault_targets& run_fault_targets() {
                                  {"tool", "call", true},
                                  {"tool", "effect"}, // made, not committed yet
                                  {"judge", "verdict", true},
+                                 {"learner", "warm_up_step"},
                                  {"learner", "before_step"},
                                  {"learner", "after_step"},       // trained, no checkpoint yet
                                  {"learner", "after_checkpoint"}, // not in the books yet

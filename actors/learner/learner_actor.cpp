@@ -36,6 +36,8 @@ learner_actor::learner_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_
   if (!stored) return;
   if (auto ok = model_->restore(stored->weights, stored->optimizer ? &*stored->optimizer : nullptr); !ok)
     give_up("restoring the checkpoint", ok.error());
+  if (ctx_->parts.drop_warmup_parts)
+    ctx_->parts.drop_warmup_parts(); // an earlier life may have died before it could
   has_checkpoint_ = true;
   version_ = stored->version;
   last_extra_ = std::move(stored->extra);
@@ -164,31 +166,64 @@ double warm_up_rate(const run_config& config, std::int64_t step) {
   return w.learning_rate * ramp * (1.0 - (1.0 - w.lr_final_share) * progress);
 }
 
+bool learner_actor::take_cached_warm_up() {
+  if (!ctx_->parts.load_warmup) return false;
+  auto cached = ctx_->parts.load_warmup();
+  if (!cached) return false;
+  if (auto ok = model_->restore(*cached, nullptr); !ok) give_up("restoring the cached warm-up", ok.error());
+  say("info", "warm-up: taken from the cache, its inputs have not changed");
+  return true;
+}
+
+void learner_actor::resume_warm_up() { // LEARN-7
+  if (!ctx_->parts.load_warmup_part) return;
+  auto part = ctx_->parts.load_warmup_part();
+  if (!part || !part->optimizer || part->step > static_cast<std::uint64_t>(ctx_->config.warmup.steps)) return;
+  if (auto ok = model_->restore(part->weights, &*part->optimizer); !ok)
+    give_up("restoring the middle of the warm-up", ok.error());
+  probe<"learner: a warm-up goes on in its middle">();
+  warm_up_step_ = planted("warm_up_loses_a_step") ? static_cast<std::int64_t>(part->step) + 1
+                                                  : static_cast<std::int64_t>(part->step);
+  warm_up_from_ = warm_up_step_;
+  last_loss_ = json::number_at(part->extra, "loss").value_or(0);
+  say("info", "warm-up: goes on at step " + std::to_string(warm_up_step_));
+}
+
+void learner_actor::keep_warm_up() {
+  const auto every = ctx_->config.warmup.checkpoint_every;
+  if (!ctx_->parts.save_warmup_part || every == 0 || warm_up_step_ % every != 0) return;
+  checkpoint part;
+  part.step = static_cast<std::uint64_t>(warm_up_step_);
+  part.weights = *model_->snapshot();
+  part.optimizer = model_->optimizer_state();
+  part.extra = {{"loss", last_loss_}};
+  if (auto ok = ctx_->parts.save_warmup_part(part); !ok) // only time is lost
+    say("warning", "the warm-up could not be saved at step " + std::to_string(warm_up_step_) + ": " +
+                       ok.error().message);
+}
+
+void learner_actor::say(std::string_view level, std::string text) {
+  tell(self_, ctx_->names->find(names::recorder),
+       metric_record{{{"kind", "message"}, {"level", level}, {"text", std::move(text)}}});
+}
+
 void learner_actor::warm_up_some() {
   const auto& w = ctx_->config.warmup;
-  if (warm_up_step_ == 0 && ctx_->parts.load_warmup) {
-    if (auto cached = ctx_->parts.load_warmup()) {
-      if (auto ok = model_->restore(*cached, nullptr); !ok)
-        give_up("restoring the cached warm-up", ok.error());
-      tell(self_, ctx_->names->find(names::recorder),
-           metric_record{{{"kind", "message"},
-                          {"level", "info"},
-                          {"text", "warm-up: taken from the cache, its inputs have not changed"}}});
-      return finish_warm_up();
-    }
+  if (!std::exchange(warm_up_begun_, true)) {
+    if (take_cached_warm_up()) return finish_warm_up();
+    resume_warm_up();
   }
   if (!w.enabled || warm_up_step_ >= w.steps) {
     if (w.enabled && ctx_->parts.save_warmup)
       if (auto ok = ctx_->parts.save_warmup(*model_->snapshot()); !ok)
-        tell(self_, ctx_->names->find(names::recorder),
-             metric_record{{{"kind", "message"},
-                            {"level", "warning"},
-                            {"text", "the warm-up could not be cached: " + ok.error().message}}});
+        say("warning", "the warm-up could not be cached: " + ok.error().message);
     return finish_warm_up();
   }
   const auto start = ctx_->time->now();
   auto stats = model_->sft_step(ctx_->warmup_batch(warm_up_step_), warm_up_rate(ctx_->config, warm_up_step_));
   if (!stats) give_up("a warm-up step", stats.error());
+  fault_point(*ctx_, "learner", "warm_up_step", names::learner);
+  if (buggify<"learner: dies in its warm-up">()) give_up("buggify", {errc::internal, "on purpose"});
   ++warm_up_step_;
   warm_up_tokens_ += static_cast<double>(stats->tokens);
   warm_up_seconds_ += seconds(ctx_->time->now() - start);
@@ -196,7 +231,7 @@ void learner_actor::warm_up_some() {
   if (const auto now = ctx_->time->now();
       now - warm_up_told_ >= std::chrono::seconds(1) || warm_up_step_ == w.steps) {
     warm_up_told_ = now;
-    const double each = warm_up_seconds_ / static_cast<double>(warm_up_step_);
+    const double each = warm_up_seconds_ / static_cast<double>(warm_up_step_ - warm_up_from_);
     tell(self_, ctx_->names->find(names::recorder),
          metric_record{{{"kind", "warmup"},
                         {"step", warm_up_step_},
@@ -206,6 +241,7 @@ void learner_actor::warm_up_some() {
                         {"learning_rate", warm_up_rate(ctx_->config, warm_up_step_)},
                         {"eta_seconds", each * static_cast<double>(w.steps - warm_up_step_)}}});
   }
+  keep_warm_up();
   self_->send(self_, warm_up_step{}); // other messages (a stop) get their turn between two steps
 }
 
@@ -214,6 +250,7 @@ void learner_actor::finish_warm_up() {
   model_->reset_optimizer();
   version_ = 0;
   save(false, {}, [this] {
+    if (ctx_->parts.drop_warmup_parts) ctx_->parts.drop_warmup_parts();
     publish([this] {
       if (warm_up_asker_) warm_up_asker_->deliver(done{});
       warm_up_asker_.reset();

@@ -28,6 +28,8 @@ double warm_up_rate(const run_config& config, std::int64_t step);
 ///            (max_logprob_gap); beyond 5e-5 it is a warning. Where the learner computes in bfloat16: beyond a KL of 0.01 (engine_kl).
 ///   LEARN-6  A checkpoint names the place in the store's log beside which it was made (actors/audit.hpp). A start refuses a checkpoint
 ///            and a store that do not belong together: an older or another run's file put in place of either.
+///   LEARN-7  A warm-up that ended in its middle goes on from its last checkpoint (warmup.checkpoint_every) to the same weights, bit
+///            for bit.
 class learner_actor {
 public:
   static constexpr const char* name = "learner";
@@ -40,6 +42,10 @@ private:
   void reconcile(const ledger& book);
   // -- warm-up
   void warm_up_some();
+  bool take_cached_warm_up();
+  void resume_warm_up();
+  void keep_warm_up();
+  void say(std::string_view level, std::string text);
   void finish_warm_up();
   // -- training
   void ask_batch(std::uint64_t step);
@@ -68,8 +74,8 @@ private:
   std::optional<reply<done>> warm_up_asker_;
   std::optional<reply<step_report>> step_asker_;
   std::optional<std::uint64_t> busy_step_;
-  std::int64_t warm_up_step_ = 0;
-  bool warming_ = false;
+  std::int64_t warm_up_step_ = 0, warm_up_from_ = 0; ///< done; done by earlier lives
+  bool warming_ = false, warm_up_begun_ = false;
   double warm_up_tokens_ = 0, warm_up_seconds_ = 0, last_loss_ = 0;
   duration warm_up_told_{};
   double busy_seconds_ = 0;

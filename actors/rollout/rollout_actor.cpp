@@ -4,6 +4,7 @@
 #include "actors/fault_injector/fault_points.hpp"
 #include "actors/tool_call/tool_call_actor.hpp"
 #include "actors/tool_call/tool_outcomes.hpp"
+#include "runtime/base/planted.hpp"
 #include "runtime/trace.hpp"
 
 #include <algorithm>
@@ -93,8 +94,12 @@ void rollout_actor::advance() {
 // -- a turn ----------------------------------------------------------------------------------------------------------------------
 
 void rollout_actor::generate_turn() {
+  if (std::exchange(generating_, true) && !planted("two_turns_at_once")) return; // ROLL-8
   if (job_.version > ctx_->board->confirmed()) // ROLL-5: the weights went back; they will be there again
-    return send_later(self_, std::chrono::milliseconds(20), resume_later{[this] { advance(); }});
+    return send_later(self_, std::chrono::milliseconds(20), resume_later{[this] {
+                        generating_ = false;
+                        advance();
+                      }});
   generate_request request;
   request.sequence = job_.key.number();
   request.group = job_.key.group_number();
@@ -123,6 +128,7 @@ void rollout_actor::generate_turn() {
             [this, turn](const std::vector<append_outcome>&) { // ROLL-1
               fault("turn_committed");
               trajectory_->add_turn(turn);
+              generating_ = false;
               observed_.clear();
               finished_turn_ = true;
               if (!std::exchange(progressed_, true)) // ROLL-6
@@ -140,7 +146,7 @@ void rollout_actor::call_tools() {
   tools_asked_ = ctx_->time->now();
   tools_due_ = tools_asked_ + from_seconds(ctx_->config.tools.timeout);
   start_missing_tools();
-  if (!std::exchange(checking_, true)) send_later(self_, next_check(), tool_check{});
+  if (!std::exchange(checking_, true)) check_later();
 }
 
 duration rollout_actor::next_check() const {
@@ -148,6 +154,12 @@ duration rollout_actor::next_check() const {
   if (slot_ != slot::held || !may_park()) return usual;
   const auto left = started_ + from_seconds(ctx_->config.rollout.time_budget) - ctx_->time->now();
   return left > duration(0) ? std::min(left, usual) : usual;
+}
+
+void rollout_actor::check_later() {
+  const auto wait = next_check();
+  if (wait < tool_check_every) return send_later(self_, wait, tool_check{}); // its time budget ends
+  send_about(self_, wait, tool_check{});
 }
 
 void rollout_actor::start_missing_tools() {
@@ -162,8 +174,9 @@ void rollout_actor::start_missing_tools() {
     // The asker's id makes the name unique: an earlier life's call may still run. One with an effect answers this life too: TOOL-3.
     if (!effect) spec.id += "@" + std::to_string(self_->id());
     if (ctx_->names->find(spec.id)) continue; // it lives: 100,000 that wait do not ask for it every second
-    spec.start = [ctx = ctx_, job](self_ptr supervisor) {
-      return spawn_state<tool_call_actor>(*supervisor, ctx, job);
+    // Copied with every message that starts it: by pointer.
+    spec.start = [ctx = ctx_, job = std::make_shared<const tool_job>(std::move(job))](self_ptr supervisor) {
+      return spawn_state<tool_call_actor>(*supervisor, ctx, *job);
     };
     spec.restart = restart_kind::transient;
     spec.quarantine_after = 3;
@@ -194,7 +207,7 @@ void rollout_actor::check_tools() {
   if (now - tools_asked_ >= tool_check_every) start_missing_tools();
   if (over_budget() && may_park()) park(); // it waits for tools: that is a boundary
   checking_ = true;
-  send_later(self_, next_check(), tool_check{});
+  check_later();
 }
 
 void rollout_actor::take_result(const tool_finished& got) {
@@ -228,7 +241,7 @@ void rollout_actor::take_observations() {
   trajectory_->add_observations(all);
   observed_.clear();
   if (slot_ == slot::held || trajectory_->next() == trajectory::need::verdict) return advance();
-  if (slot_ == slot::free) self_->quit(); // its next life goes on
+  if (slot_ == slot::free && slot_heard_) self_->quit(); // its next life goes on
 }
 
 // -- parked ----------------------------------------------------------------------------------------------------------------------
@@ -250,6 +263,7 @@ void rollout_actor::park() {
 void rollout_actor::yield() {
   if (slot_ != slot::held) return;
   slot_ = slot::free;
+  slot_heard_ = false;
   tell_surely(
       self_, ctx_, names::manager, report_patience, slot_yielded{job_.key, report_number()},
       [this] { without_slot(); }, [this](const error& why) { lost("reporting that a slot is free", why); });
@@ -257,6 +271,7 @@ void rollout_actor::yield() {
 
 /// Whoever gives slots has heard.
 void rollout_actor::without_slot() {
+  slot_heard_ = true;
   if (trajectory_->next() != trajectory::need::turn) return; // its tools still run
   if (slot_ == slot::free) return self_->quit();
   generate_turn(); // it has a slot again already
@@ -274,6 +289,7 @@ void rollout_actor::take_slot() {
 
 void rollout_actor::parked() {
   slot_ = slot::free;
+  slot_heard_ = false;
   const rollout_parked news{job_.key, report_number()};
   auto unheard = [this](const error& why) { lost("reporting that a rollout is parked", why); };
   tell_surely(
@@ -361,7 +377,10 @@ void start_rollout_here(self_ptr self, const context_ptr& ctx, const rollout_job
                         std::function<void(error)> refused) {
   child_spec spec;
   spec.id = stream_of(job.key);
-  spec.start = [ctx, job](self_ptr supervisor) { return spawn_state<rollout_actor>(*supervisor, ctx, job); };
+  // Copied with every message that starts it: by pointer.
+  spec.start = [ctx, job = std::make_shared<const rollout_job>(job)](self_ptr supervisor) {
+    return spawn_state<rollout_actor>(*supervisor, ctx, *job);
+  };
   spec.restart = restart_kind::transient;
   spec.quarantine_after = 3;
   spec.stop_deadline = std::chrono::seconds(1);

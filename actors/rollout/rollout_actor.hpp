@@ -35,6 +35,8 @@ namespace troupe {
 ///           rollouts at random does not select the short ones.
 ///   ROLL-7  Where there are several nodes, its records carry its placement; once another placement goes on with it, it ends without
 ///           a word. What it has to report it repeats until it is heard.
+///   ROLL-8  One turn is sampled at a time: also where its slot comes back, and its tools are done, before the news that the slot was
+///           free has been heard.
 class rollout_actor {
 public:
   static constexpr const char* name = "rollout";
@@ -53,6 +55,7 @@ private:
   bool over_budget() const;
   bool may_park() const;
   duration next_check() const;
+  void check_later();
   void park();
   void parked();
   void yield();
@@ -79,12 +82,14 @@ private:
   bool checking_ = false; ///< a tool_check is on its way
   /// parking: its record is on the way to the store.
   enum class slot : std::uint8_t { held, parking, free } slot_ = slot::held;
+  bool slot_heard_ = true;    ///< whoever gives slots knows that it is free: before, its end would leave it taken for ever
   bool ending_ = false;       ///< it only waits until its end is heard
   std::uint64_t reports_ = 0; ///< of this life
   bool slot_again_ = false;   ///< given back while it was parking
   bool park_wanted_ = false, park_soon_ = false, yield_wanted_ = false;
   std::uint64_t retries_ = 0;  ///< after a quarantine, by hand
   bool progressed_ = false;    ///< this life has committed a turn
+  bool generating_ = false;    ///< a turn is being sampled or committed
   bool failing_ = false;       ///< its failure is on the way to the store
   bool finished_turn_ = false; ///< in this life, or since it has its slot again
   duration started_{}, tools_asked_{};

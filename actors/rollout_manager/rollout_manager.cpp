@@ -28,8 +28,13 @@ behavior rollout_manager::make_behavior() {
         if (ctx_->cluster) tell(self_, ctx_->names->find(names::cluster), rollout_over{gone.key});
         if (!planted("slot_leaked")) running_.erase(gone.key);
         yielding_.erase(gone.key);
-        known_.erase(gone.key);
         std::erase(waiting_, gone.key); // held back, and ended before it was stopped
+        if (report_again_.erase(gone.key) > 0) {
+          probe<"manager: a rollout reports again to a new buffer">(); // MAN-7
+          waiting_.push_front(gone.key);
+        } else {
+          known_.erase(gone.key);
+        }
         if (auto group = parked_.find(gone.key.group); group != parked_.end()) {
           group->second.erase(gone.key);
           if (group->second.empty()) parked_.erase(group);
@@ -67,7 +72,10 @@ behavior rollout_manager::make_behavior() {
         retry(wish.key, std::move(answer));
         return promise;
       },
-      [this](const recover_rollouts&) { recover(); },
+      [this](const recover_rollouts&) {
+        report_again_.insert(running_.begin(), running_.end());
+        recover();
+      },
       [this](const rollouts_lost&) {
         probe<"manager: all rollouts are lost with their supervisor">();
         waiting_.insert(waiting_.begin(), running_.begin(), running_.end());

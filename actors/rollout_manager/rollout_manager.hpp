@@ -42,6 +42,8 @@ namespace troupe {
 ///   MAN-6  Where slots are short, evaluations go first and older groups before newer ones (rollout.preempt): the newest running rollouts are
 ///          asked to yield their slots at a turn boundary, after at least one turn of that life. They wait in their group's place; nothing is
 ///          dropped, sampled again or parked.
+///   MAN-7  A rollout that runs when a new replay buffer asks for them all may have told its end to the one before: it is started once
+///          more after its end, reads its verdict and reports it again.
 class rollout_manager {
 public:
   static constexpr const char* name = "rollout_manager";
@@ -70,6 +72,7 @@ private:
   std::map<rollout_key, std::uint64_t> known_; ///< waiting or running, and the version at their admission
   std::set<rollout_key> running_;
   std::set<rollout_key> yielding_;                        ///< running ones that were asked for their slot
+  std::set<rollout_key> report_again_;                    ///< running ones that a new buffer may not hear of
   std::map<std::uint64_t, std::set<rollout_key>> parked_; ///< by group
   recent_reports reports_;
   bool ready_ = false, admitting_ = false;

@@ -27,14 +27,6 @@ new_record started_record_of(const tool_job& job) {
 
 } // namespace
 
-metric_counter tool_calls(metrics_registry& in) {
-  return in.counter("troupe_tool_calls_total", "Tool calls that ran.");
-}
-
-metric_counter tool_cpu_seconds(metrics_registry& in) {
-  return in.counter("troupe_tool_cpu_seconds_total", "CPU time inside of tools.");
-}
-
 std::string idempotency_key(const tool_job& job) {
   return job.key.text() + "/" + std::to_string(job.turn) + "/" + std::to_string(job.call);
 }
@@ -161,8 +153,8 @@ expected<std::string> tool_call_actor::call() const {
   context.budget = from_seconds(ctx_->config.tools.timeout);
   const auto before = thread_cpu();
   auto answer = it->call(job_.what.arguments, context);
-  tool_calls(*ctx_->metrics).add();
-  tool_cpu_seconds(*ctx_->metrics).add(seconds(thread_cpu() - before));
+  ctx_->tool_calls.add();
+  ctx_->tool_cpu.add(seconds(thread_cpu() - before));
   return answer;
 }
 

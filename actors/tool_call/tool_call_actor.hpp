@@ -61,8 +61,4 @@ std::string idempotency_key(const tool_job& job);
 bool has_effects(const run_context& ctx, std::string_view tool);
 error effect_unknown(const std::string& why);
 
-// -- what tools used so far, for metrics and benchmarks
-metric_counter tool_calls(metrics_registry& in);
-metric_counter tool_cpu_seconds(metrics_registry& in);
-
 } // namespace troupe

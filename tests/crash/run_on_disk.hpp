@@ -76,7 +76,7 @@ private:
     return out;
   }
 
-  /// The policy's one number stands in a real model's tensors, so that the checkpoint is a real one.
+  /// The policy's two numbers stand in a real model's tensors, so that the checkpoint is a real one.
   void use_files(run_context& run, const options& how) {
     constexpr auto carrier = "model.norm.weight";
     const auto shape = run.config.model_shape(run.rules.words->vocab_size());
@@ -89,6 +89,7 @@ private:
     p.save_checkpoint = [this, shape, disk = how.disk](checkpoint what) -> expected<void> {
       auto real = initial_weights(shape, 1);
       real.tensors.at(carrier).data[0] = what.weights.tensors.at("state").data[0];
+      real.tensors.at(carrier).data[1] = what.weights.tensors.at("warm_up").data[0];
       if (what.optimizer) what.optimizer->tensors = {{"moment", what.weights.tensors.at("state")}};
       what.weights = std::move(real);
       if (auto saved = save_checkpoint(folder_ / "checkpoints", what); !saved) return fail(saved.error());
@@ -99,7 +100,9 @@ private:
     };
     p.load_checkpoint = [this]() -> expected<checkpoint> {
       auto what = load_latest_checkpoint(folder_ / "checkpoints");
-      if (what) what->weights.tensors = {{"state", {{1}, {what->weights.tensors.at(carrier).data[0]}}}};
+      if (!what) return what;
+      const auto numbers = what->weights.tensors.at(carrier).data;
+      what->weights.tensors = {{"state", {{1}, {numbers[0]}}}, {"warm_up", {{1}, {numbers[1]}}}};
       return what;
     };
   }

@@ -181,6 +181,38 @@ TEST(TheProgram,
   for (const char* name : {"runs/sync", "runs/async", "runs/killed"}) expect_audit(place, name);
 }
 
+TEST(TheProgram, KilledInItsWarmUpGoesOnInItsMiddleToTheSameBits) { // LEARN-7
+  scratch place;
+  auto words = [](const std::string& name, std::vector<std::string> more) {
+    auto all = small_run({"run.name=" + name, "warmup.steps=150", "warmup.checkpoint_every=10", "rl.steps=1",
+                          "rl.mode=sync", "rl.eta=0", "eval.before=false", "eval.every=0"});
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  auto weights = [&](const std::string& run) {
+    return read_file(place.path() / "runs" / run / "checkpoints/step-1/model.safetensors")
+        .value_or("none of " + run);
+  };
+  auto whole = process::troupe(words("whole", {}), place.path());
+  ASSERT_EQ(whole.wait(240s), 0) << whole.err();
+  EXPECT_FALSE(std::filesystem::exists(place.path() / "runs/whole/warmup")) << "it is over: nobody needs it";
+
+  auto killed = process::troupe(words("killed", {}), place.path());
+  const auto middle = place.path() / "runs/killed/warmup/step-10";
+  for (const auto end = std::chrono::steady_clock::now() + 120s;
+       !std::filesystem::exists(middle) && killed.running() && std::chrono::steady_clock::now() < end;)
+    std::this_thread::sleep_for(1ms);
+  killed.signal(SIGKILL);
+  killed.wait(10s);
+  ASSERT_FALSE(std::filesystem::exists(place.path() / "runs/killed/checkpoints/step-0")) << "killed too late";
+  auto again = process::troupe(words("killed", {"--resume"}), place.path());
+  ASSERT_EQ(again.wait(240s), 0) << again.err();
+  EXPECT_NE(again.out().find("warm-up: goes on at step "), std::string::npos) << again.out().substr(0, 3000);
+  ASSERT_GT(weights("whole").size(), 10000u);
+  EXPECT_TRUE(weights("killed") == weights("whole")) << "a kill in the warm-up changed the weights";
+  expect_audit(place, "runs/killed");
+}
+
 TEST(TheProgram, EndsWithinFiveSecondsOfCtrlCAndSaysHowToGoOn) { // SES-1
   scratch place;
   auto words = small_run({"rl.steps=20000"});

@@ -43,9 +43,9 @@ TEST_F(AMembership, CondemnsNobodyForTheHeadsOwnSleep) { // CLU-4
 TEST_F(AMembership, TellsARepeatedJoinFromANewOneAndFromALateOne) {
   const auto first = from(agent, 1), second = from(agent, 2);
   members.add(first, 1, 10s);
-  ASSERT_TRUE(members.joined_as(first));
-  EXPECT_EQ(members.joined_as(first)->epoch, 1u);
-  EXPECT_FALSE(members.joined_as(second));
+  ASSERT_TRUE(members.joined_again(first, 10s));
+  EXPECT_EQ(members.joined_again(first, 10s)->epoch, 1u);
+  EXPECT_FALSE(members.joined_again(second, 10s));
   EXPECT_FALSE(members.overtaken(second));
   members.remove(1);
   members.add(second, 2, 11s);
@@ -54,6 +54,13 @@ TEST_F(AMembership, TellsARepeatedJoinFromANewOneAndFromALateOne) {
   members.add(from(other, 1), 3, 12s);
   EXPECT_TRUE(members.overtaken(second)) << "an actor that another has followed";
   EXPECT_EQ(members.epochs_of("w2"), std::vector<std::uint64_t>{3});
+}
+
+TEST_F(AMembership, HearsARepeatedJoin) { // LEASE-1: the node counts its lease from the question that was answered
+  members.add(from(agent), 1, 10s);
+  ASSERT_TRUE(members.joined_again(from(agent), 10500ms));
+  EXPECT_TRUE(members.expired(11400ms).empty());
+  EXPECT_FALSE(members.expired(11500ms).empty());
 }
 
 TEST_F(AMembership, GivesEpochsOfEarlierLivesAFreshLease) {

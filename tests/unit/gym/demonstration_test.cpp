@@ -42,7 +42,7 @@ std::string shown(const demonstration& demo) {
 struct played {
   episode state;
   std::string question;
-  std::vector<std::string> queries;
+  std::vector<std::string> queries; ///< of searches; titles that were opened
 };
 
 played play(const demonstration& demo) {
@@ -64,7 +64,8 @@ played play(const demonstration& demo) {
     for (const auto& piece : turn) text += piece.text;
     const auto& parsed = out.state.turn(text, true);
     for (const auto& call : parsed.calls)
-      out.queries.emplace_back(call.arguments.at("queries").as_array()[0].as_string());
+      out.queries.emplace_back(call.tool == "open" ? call.arguments.at("id").as_string()
+                                                   : call.arguments.at("queries").as_array()[0].as_string());
     if (out.state.done()) break;
     const auto observed = read_until(false);
     EXPECT_EQ(observed, out.state.observe({{observed.at(1).text, false}}));
@@ -90,6 +91,27 @@ TEST_F(Demonstrations, OfTheGoodStrategySearchTheirWayToTheRightAnswer) {
       }
     }
   }
+}
+
+TEST_F(Demonstrations, OpenADocumentOnceItsTitleIsKnown) {
+  auto mix = only(&world::mixture::good);
+  mix.opens = 1;
+  int opened = 0;
+  for (int n = 0; n < 300; ++n) {
+    const auto demo = draw(mix);
+    const auto it = play(demo);
+    ASSERT_EQ(it.state.end(), episode_end::answered) << shown(demo);
+    const auto text = shown(demo);
+    const auto first = text.find("<tool_call>");
+    ASSERT_NE(text.find(R"(<tool_call>{"name":"search")"), text.npos) << text;
+    EXPECT_EQ(text.find(R"(<tool_call>{"name":"search")"), first) << "the first hop has no title: " << text;
+    EXPECT_EQ(text.find(R"(<tool_call>{"name":"search")", first + 1), text.npos) << text;
+    std::size_t pages = 0;
+    for (auto at = text.find("page 1 of 1"); at != text.npos; at = text.find("page 1 of 1", at + 1)) ++pages;
+    EXPECT_EQ(pages, it.queries.size() - 1) << text;
+    opened += pages > 0;
+  }
+  EXPECT_GT(opened, 100);
 }
 
 TEST_F(Demonstrations, OfTheUselessStrategyRepeatTheirFirstSearchAndThenDoWell) {

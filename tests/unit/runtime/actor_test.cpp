@@ -140,6 +140,37 @@ TEST(ARequest, EndsAtItsDeadlineAndItsLateAnswerIsDropped) {
   EXPECT_TRUE(sim.ask<done>(requester, hello{}));
 }
 
+struct asks_again { // asks every 300 ms, each time with a deadline before the next, besides one request that stays open
+  static constexpr const char* name = "asks_again";
+  asks_again(self_ptr self, actor_ref whom) : self_(self), whom_(std::move(whom)) {}
+  behavior make_behavior() {
+    ask_once(1h);
+    go();
+    return {[this](done) { go(); }};
+  }
+  void ask_once(duration deadline) {
+    ask(self_, whom_, deadline, 1, [](int) {}, [](const error&) {});
+  }
+  void go() {
+    ask_once(250ms);
+    send_later(self_, 300ms, done{});
+  }
+  self_ptr self_;
+  actor_ref whom_;
+};
+
+TEST(ARequest, ThatTimesOutAgainAndAgainBesideAnOpenOneCostsTheSameEachTime) {
+  simulation sim{1};
+  sim.limit_instant(1000); // the step between two looks at deadlines must not wrap around
+  auto peer = sim.spawn<forgetful>();
+  auto requester = sim.spawn<asks_again>(peer);
+  sim.run_for(1min);
+  const auto before = sim.steps();
+  sim.run_for(1min);
+  EXPECT_FALSE(sim.endless());
+  EXPECT_LT(sim.steps() - before, 2000u);
+}
+
 TEST(AReply, DeliversOnce) {
   notes log;
   simulation sim{1};
