@@ -138,6 +138,7 @@ void cpu_engine::compute() {
       if (kv.size() < static_cast<int>(request->request.context.size())) ++stats_.prefilled_tokens;
       kv.append(request->tokens[static_cast<std::size_t>(kv.size())]);
     }
+    request->told = std::max(request->told, std::min(kv.size(), telling(*request)));
     if (request->rows > 0) show_prefixes(*request->sequence);
   }
 }
@@ -193,18 +194,16 @@ cpu_model::consumer cpu_engine::consumer_of(const part& rows, sampler_space& spa
   };
 }
 
-/// What is made of the logits of one position: the logprob of the context token that follows, or a new token.
+/// What is made of the logits of one position: the logprob of the context token that follows, or a new token. Several threads may
+/// take those of one request at once, each of other positions.
 void cpu_engine::take_logits(running_request& request, int position, float* logits,
                              sampler_space& space) const {
   const auto& asked = request.request;
   if (position < telling(request)) {
     const auto next = static_cast<std::size_t>(position) + 1;
-    if (position >= request.told) {
-      request.out.prompt_logprobs[next] =
-          logprob_of(asked.context[next], logits, config_.vocab_size, *kernels_.floats, space,
-                     asked.prompt_logprobs, &request.out.prompt_top[next]);
-      request.told = position + 1;
-    }
+    request.out.prompt_logprobs[next] =
+        logprob_of(asked.context[next], logits, config_.vocab_size, *kernels_.floats, space,
+                   asked.prompt_logprobs, &request.out.prompt_top[next]);
     return;
   }
   if (asked.sampling.repetition_penalty != 1.0)

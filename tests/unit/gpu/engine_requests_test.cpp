@@ -84,8 +84,10 @@ TEST(ARequest, TellsTheLogprobsOfItsContextHoweverItIsComputed) {
   request.prompt_logprobs = 2;
   const auto wanted = reference.logprobs(request.context);
   std::vector<generated> all;
-  for (int chunk : {256, 7}) {
-    const auto engine = engine_with(weights, {.prefill_chunk = chunk});
+  for (auto [chunk, threads] :
+       {std::pair{256, 1}, {7, 1}, {256, 3}, {7, 2}}) { // several threads tell parts of one context
+    const auto engine =
+        engine_with(weights, {.prefill_chunk = chunk, .threads = threads, .split = work_split::outputs});
     auto warm = ask(1, request.context, 1); // has its keys and values in the cache already
     warm.group = request.group = 6;
     ASSERT_TRUE(engine->submit(warm));
@@ -96,8 +98,10 @@ TEST(ARequest, TellsTheLogprobsOfItsContextHoweverItIsComputed) {
     all.push_back(run_all(*engine).at(1));
     EXPECT_EQ(all.back().cached_tokens, 0);
   }
-  EXPECT_EQ(all[0].prompt_logprobs, all[1].prompt_logprobs);
-  EXPECT_EQ(all[0].prompt_top, all[1].prompt_top);
+  for (const auto& other : all) {
+    EXPECT_EQ(all[0].prompt_logprobs, other.prompt_logprobs);
+    EXPECT_EQ(all[0].prompt_top, other.prompt_top);
+  }
   ASSERT_EQ(all[0].prompt_logprobs.size(), 90u);
   EXPECT_EQ(all[0].prompt_logprobs[0], 0.0f);
   EXPECT_TRUE(all[0].prompt_top[0].empty());
