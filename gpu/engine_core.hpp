@@ -84,7 +84,7 @@ enum class kv_policy : std::uint8_t { keep, recompute, abort };
 
 /// exact: float32 arithmetic on the weights' float32 values, the bits that training compares with; weights that a file has quantised stay so in
 /// memory (Q4_0, Q4_1, Q5_0, Q5_1, Q8_0). fast, for serving: weights in 4 or 8 bits (float ones are rounded to 8), inputs of matrix products
-/// rounded to 8 bits, sums of products exact. Both are batch-invariant (ENG-1).
+/// rounded to 16 bits, sums of products exact. Both are batch-invariant (ENG-1).
 enum class arithmetic : std::uint8_t { exact, fast };
 
 /// How threads share a step: each has sequences of its own and never waits for another, or all work on every matrix and meet several times

@@ -11,7 +11,8 @@ namespace troupe {
 ///           dequantised weights.
 ///   QKER-2  fast: for each block of 32 inputs, in order, the sum of integer products is exact; then a fused multiply-add of it with
 ///           (weight scale * input scale), then one of the minimum with the input's offset.
-///   QKER-3  Inputs are rounded to the nearest of 255 steps, ties to even; the largest of a block is 127 of them.
+///   QKER-3  Inputs are rounded to 16 bits, ties to even; the largest of a block is 32,639 steps. With 8 bits one large input of a block would
+///           leave nothing of the other 31 (docs/decisions/0018).
 struct quantised_kernels {
   /// Outputs of the panels [begin, end) of `w`: y[r][o] (+)= sum_k x[r][k] w[o][k]. `scratch`: room for 64 * w.in floats.
   void (*multiply_exact)(const float* x, std::ptrdiff_t x_stride, int rows, const quantised_matrix& w,

@@ -31,14 +31,14 @@ UNROLLED
 UNROLLED
     for (int r = 0; r < ROWS; ++r) {
       const std::ptrdiff_t at = first + r * stride + b;
-      const std::int8_t* in = x.numbers.data() + at * quantised_matrix::block;
-      ivec even = spread_int(-zero * x.sums[static_cast<std::size_t>(at)]), odd = spread_int(0);
+      const std::int8_t* in = x.numbers.data() + at * 2 * quantised_matrix::block;
+      ivec low = spread_int(-zero * x.sums[static_cast<std::size_t>(at)]), high = spread_int(0);
 UNROLLED
-      for (int i = 0; i < 8; i += 2) {
-        even = dot(even, w[i], in + 4 * i);
-        odd = dot(odd, w[i + 1], in + 4 * i + 4);
+      for (int i = 0; i < 8; ++i) {
+        low = dot<BITS>(low, w[i], in + 4 * i);
+        high = dot<BITS>(high, w[i], in + quantised_matrix::block + 4 * i);
       }
-      sums[r] = fused(to_float(plus_int(even, odd)), times(scale, spread(x.scales[static_cast<std::size_t>(at)])), sums[r]);
+      sums[r] = fused(to_float(plus_int(low, times_256(high))), times(scale, spread(x.scales[static_cast<std::size_t>(at)])), sums[r]);
       if constexpr (MINIMUM)
         sums[r] = fused(load_halves(scales + 32), spread(x.offsets[static_cast<std::size_t>(at)]), sums[r]);
     }
@@ -154,13 +154,16 @@ void quantise(const float* x, int n, quantised_rows& to, int row) {
     const vec first = from < n ? load(x + from) : spread(0.0f), second = from + lanes < n ? load(x + from + lanes) : spread(0.0f);
     const float most = greatest(larger(size_of(first), size_of(second)));
     const auto at = static_cast<std::size_t>(row) * static_cast<std::size_t>(blocks) + static_cast<std::size_t>(b);
-    const vec steps = spread(most > 1e-30f ? 127.0f / most : 0.0f); // no infinite steps
-    const ivec low = nearest(times(first, steps)), high = nearest(times(second, steps));
-    std::int8_t* numbers_to = to.numbers.data() + at * quantised_matrix::block;
-    store_bytes(numbers_to, low);
-    store_bytes(numbers_to + lanes, high);
-    to.sums[at] = sum_int(plus_int(low, high));
-    to.scales[at] = most / 127.0f;
+    const vec steps = spread(most > 1e-30f ? quantised_rows::largest / most : 0.0f); // no infinite steps
+    const ivec numbers[2] = {nearest(times(first, steps)), nearest(times(second, steps))};
+    std::int8_t* numbers_to = to.numbers.data() + at * 2 * quantised_matrix::block;
+UNROLLED
+    for (int i = 0; i < 2; ++i) {
+      store_bytes(numbers_to + i * lanes, numbers[i]);
+      store_bytes(numbers_to + quantised_matrix::block + i * lanes, over_256(plus_int(numbers[i], spread_int(128))));
+    }
+    to.sums[at] = sum_int(plus_int(numbers[0], numbers[1]));
+    to.scales[at] = most / quantised_rows::largest;
     to.offsets[at] = to.scales[at] * static_cast<float>(to.sums[at]);
   }
 }

@@ -33,18 +33,23 @@ inline numbers high_bits(numbers x) {
 }
 inline ivec spread_int(int x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 inline ivec plus_int(ivec x, ivec y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
-/// Sums of two products must fit 16 bits: numbers of 7 bits do (2 * 127 * 127), so the eighth is taken apart (2 * 128 * 127).
+inline ivec times_256(ivec x) { return {_mm256_slli_epi32(x.a, 8), _mm256_slli_epi32(x.b, 8)}; }
+inline ivec over_256(ivec x) { return {_mm256_srai_epi32(x.a, 8), _mm256_srai_epi32(x.b, 8)}; }
+/// Sums of two products must fit 16 bits: numbers of 7 bits do (2 * 127 * 128), so the eighth is taken apart (2 * 128 * 128, at least).
+template <int BITS>
 inline __m256i dot(__m256i sum, __m256i w, __m256i x) {
   const __m256i seven = _mm256_set1_epi8(127), ones = _mm256_set1_epi16(1);
+  if constexpr (BITS < 8) return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), ones));
   const __m256i low = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_and_si256(w, seven), x), ones);
   const __m256i high = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_andnot_si256(seven, w), x), ones);
   return _mm256_add_epi32(sum, _mm256_add_epi32(low, high));
 }
+template <int BITS>
 inline ivec dot(ivec sum, numbers w, const std::int8_t* four) {
   int bits;
   std::memcpy(&bits, four, 4);
   const __m256i x = _mm256_set1_epi32(bits);
-  return {dot(sum.a, w.a, x), dot(sum.b, w.b, x)};
+  return {dot<BITS>(sum.a, w.a, x), dot<BITS>(sum.b, w.b, x)};
 }
 inline ivec number_of(numbers w, int j) {
   const __m256i mask = _mm256_set1_epi32(255);

@@ -30,6 +30,9 @@ inline numbers high_bits(numbers a) {
 }
 inline ivec spread_int(int x) { return {_mm512_set1_epi32(x)}; }
 inline ivec plus_int(ivec a, ivec b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline ivec times_256(ivec a) { return {_mm512_slli_epi32(a.v, 8)}; }
+inline ivec over_256(ivec a) { return {_mm512_srai_epi32(a.v, 8)}; }
+template <int BITS>
 inline ivec dot(ivec sum, numbers w, const std::int8_t* four) {
   int x;
   std::memcpy(&x, four, 4);

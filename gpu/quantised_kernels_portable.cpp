@@ -44,6 +44,13 @@ inline ivec spread_int(int x) {
 inline ivec plus_int(const ivec& x, const ivec& y) {
   return filled<ivec>([&](int i) { return x.at[i] + y.at[i]; });
 }
+inline ivec times_256(const ivec& x) {
+  return filled<ivec>([&](int i) { return x.at[i] * 256; });
+}
+inline ivec over_256(const ivec& x) { // rounds down
+  return filled<ivec>([&](int i) { return x.at[i] >> 8; });
+}
+template <int BITS>
 inline ivec dot(const ivec& sum, const numbers& w, const std::int8_t* x) {
   return filled<ivec>([&](int i) {
     return sum.at[i] + w.at[4 * i] * x[0] + w.at[4 * i + 1] * x[1] + w.at[4 * i + 2] * x[2] +

@@ -51,10 +51,13 @@ quantised_matrix quantised_panels(ggml_type type, const std::vector<block_rows>&
 quantised_matrix quantised_panels(const std::vector<const float*>& parts, const std::vector<int>& rows,
                                   int in);
 
-/// Inputs of such a matrix, rounded to 8 bits: input = scale * number, |number| <= 127, one scale for each 32 of a row.
+/// Inputs of such a matrix, rounded to 16 bits: input = scale * number, |number| <= largest, one scale for each 32 of a row. A number is
+/// 256 * high + low, both of 8 bits with a sign, so that two products of bytes give that of 16 bits.
 struct quantised_rows {
+  static constexpr int largest = 127 * 256 + 127;
+
   int in = 0;                         ///< a multiple of 32
-  std::vector<std::int8_t> numbers;   ///< [row][in]
+  std::vector<std::int8_t> numbers;   ///< of each block of each row: 32 low ones, 32 high ones
   std::vector<std::int32_t> sums;     ///< of the numbers of each block
   std::vector<float> scales, offsets; ///< of each block; offset = scale * sum
 
@@ -63,7 +66,7 @@ struct quantised_rows {
     const auto blocks =
         static_cast<std::size_t>(rows) * static_cast<std::size_t>(in / quantised_matrix::block);
     if (scales.size() >= blocks) return;
-    numbers.resize(blocks * quantised_matrix::block);
+    numbers.resize(blocks * 2 * quantised_matrix::block);
     sums.resize(blocks), scales.resize(blocks), offsets.resize(blocks);
   }
 };
