@@ -37,6 +37,8 @@ TEST(ABadRequest, GetsAnErrorInOpenAIsForm) {
       {completions, R"({"prompt":"a","stop":""})", 400, "stop", "invalid_value", "not empty"},
       {completions, R"({"prompt":"a","stop_token_ids":["x"]})", 400, "stop_token_ids", "invalid_value",
        "token ids"},
+      {completions, R"({"prompt":"a","stop_token_ids":[100000]})", 400, "stop_token_ids", "invalid_value",
+       "token ids from 0 to"},
       {completions, R"({"prompt":"a","temperature":-1})", 400, "temperature", "invalid_value", "from 0"},
       {completions, R"({"prompt":"a","temperature":"hot"})", 400, "temperature", "invalid_value", "number"},
       {completions, R"({"prompt":"a","top_p":0})", 400, "top_p", "invalid_value", "number"},
