@@ -2,9 +2,15 @@
 
 namespace troupe {
 
-duration wait_for_answer(const run_context& ctx, const std::string& name, duration left, int tries) {
-  if (!ctx.cluster || !ctx.names->leaves(name)) return left;
-  return std::min(left, ctx.cluster->timing.patience(tries));
+bool may_be_lost(const run_context& ctx, const std::string& name) {
+  return ctx.repeat_after || ctx.names->leaves(name);
+}
+
+duration pause_before_again(const run_context& ctx, const std::string& name, int tries) {
+  if (ctx.cluster && ctx.names->leaves(name)) return ctx.cluster->timing.patience(tries);
+  constexpr duration longest = std::chrono::seconds(5);
+  const auto first = ctx.repeat_after.value_or(longest);
+  return std::min(longest, first * (1 << std::min(tries, 6)));
 }
 
 void note_disk_full(const run_context& ctx) {

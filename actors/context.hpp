@@ -1,12 +1,14 @@
 #pragma once
 
 #include "actors/cluster/node_lease.hpp"
+#include "actors/fault_injector/redone_work.hpp"
 #include "actors/messages.hpp"
 #include "actors/run_config.hpp"
 #include "gpu/checkpoint.hpp"
 #include "gym/task_order.hpp"
 #include "runtime/base/planted.hpp"
 #include "runtime/directory.hpp"
+#include "runtime/jumping_clock.hpp"
 #include "runtime/metrics.hpp"
 #include "runtime/supervisor.hpp"
 #include "tools/tool.hpp"
@@ -24,15 +26,17 @@ public:
     std::uint64_t version = 0;
     std::uint64_t lineage =
         0; ///< rollbacks of the run before these were made: with the version it names the weights
+    std::string checksum; ///< weights_checksum of what was published; empty: nobody compares
   };
   entry current() const {
     std::scoped_lock lock(mutex_);
     return entry_;
   }
-  void publish(weights_ptr weights, std::uint64_t version, std::uint64_t lineage = 0) {
+  void publish(weights_ptr weights, std::uint64_t version, std::uint64_t lineage = 0,
+               std::string checksum = {}) {
     std::scoped_lock lock(mutex_);
-    if (planted("board_keeps_weights") && entry_.weights) weights = entry_.weights;
-    entry_ = {std::move(weights), version, lineage};
+    if (planted("board_keeps_weights") && entry_.weights) weights = entry_.weights, checksum.clear();
+    entry_ = {std::move(weights), version, lineage, std::move(checksum)};
   }
   /// The version that the engine is known to have: what is admitted now has no older token. Goes down only when the weights go
   /// back to an older checkpoint.
@@ -63,6 +67,12 @@ private:
   std::set<std::string> keys_;
 };
 
+/// How a supervisor tells a learner that is killed now and then from one that never gets anywhere. Thread-safe.
+struct learning_progress {
+  std::atomic<bool> asked{false};     ///< for a warm-up or a step that is not done yet
+  std::atomic<std::uint64_t> made{0}; ///< the newest version that was ever published, from 1
+};
+
 /// What a run is made of that a simulation replaces: everything that computes with tensors or touches a disk.
 struct run_parts {
   std::function<expected<std::unique_ptr<engine_core>>()> make_engine;
@@ -72,6 +82,7 @@ struct run_parts {
   std::function<expected<checkpoint>()> load_checkpoint; ///< the newest good one; not_found: none
   /// The model that the run begins with; empty: one is made from scratch.
   std::function<expected<model_weights>()> start_weights;
+  std::function<void(const error&)> on_damaged_checkpoint; ///< hears of one that is passed over; may be empty
   /// The warm-up's weights from an earlier run with the same inputs, and where to leave them. May be empty functions.
   std::function<std::optional<model_weights>()> load_warmup;
   std::function<expected<void>(const model_weights&)> save_warmup;
@@ -101,6 +112,7 @@ struct run_context {
   directory_ptr names = std::make_shared<directory>();
   std::shared_ptr<weight_board> board = std::make_shared<weight_board>();
   std::shared_ptr<effects_in_progress> effects = std::make_shared<effects_in_progress>();
+  std::shared_ptr<learning_progress> learning = std::make_shared<learning_progress>();
   std::shared_ptr<std::atomic<std::uint64_t>> restarts = std::make_shared<std::atomic<std::uint64_t>>(0);
   /// Whether training rollouts may start: the experiment's wish, kept here so that a restarted manager knows it.
   std::shared_ptr<std::atomic<bool>> admission = std::make_shared<std::atomic<bool>>(false);
@@ -110,6 +122,9 @@ struct run_context {
   // Looked up once: a tool call is short.
   metric_counter tool_calls = metrics->counter("troupe_tool_calls_total", "Tool calls that ran.");
   metric_counter tool_cpu = metrics->counter("troupe_tool_cpu_seconds_total", "CPU time inside of tools.");
+  /// Messages between actors may be lost in this run: requests are sent again when no answer has come for so long, and news is told
+  /// until it is acknowledged. None: nothing is lost inside a process.
+  std::optional<duration> repeat_after;
   /// When it was last said that the disk is full (monotonic nanoseconds; 0: never).
   std::shared_ptr<std::atomic<std::int64_t>> disk_full_said = std::make_shared<std::atomic<std::int64_t>>(0);
   /// The control server's port, once it listens.
@@ -118,6 +133,8 @@ struct run_context {
   cluster_ptr cluster;
   /// What goes wrong on purpose; null unless faults.enabled.
   fault_plan_ptr faults;
+  std::shared_ptr<redone_work> redone;       ///< the same
+  std::shared_ptr<jumping_clock> wall_clock; ///< the same; then `time` is it
   const clock* time = nullptr;
   thread_policy threads;
   /// Every metric record as it happens: the live view.

@@ -20,6 +20,10 @@ struct rollout_key {
 
   /// One number: the engine's sequence id and the random stream.
   std::uint64_t number() const { return (std::uint64_t(why) << 60) | (group << 12) | attempt; }
+  static rollout_key of_number(std::uint64_t n) {
+    return {purpose(n >> 60), (n >> 12) & ((std::uint64_t{1} << 48) - 1),
+            static_cast<std::uint32_t>(n & 0xfff)};
+  }
   std::uint64_t group_number() const { return (std::uint64_t(why) << 60) | (group << 12) | 0xfff; }
   /// "t17.3": in store keys, logs and the manifest.
   std::string text() const {

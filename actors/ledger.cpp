@@ -131,7 +131,7 @@ expected<ledger> fold_ledger(const std::vector<record>& admissions, const std::v
     if (!rollouts) return broken(r, rollouts.error());
     if (!reason) return broken(r, reason.error());
     if (book.open_groups.erase(static_cast<std::uint64_t>(*group)) == 0) continue;
-    ++book.retired_groups;
+    book.retired_groups.insert(static_cast<std::uint64_t>(*group));
     book.retired[*reason] += static_cast<std::uint64_t>(*rollouts);
   }
   return book;

@@ -9,11 +9,11 @@ namespace troupe {
 /// that starts again sees the same.
 ///   LED-1  A step's consumption is one record; a record of consumption that a later rollback undid does not count.
 struct ledger {
-  std::uint64_t admitted = 0;       ///< groups
-  std::uint64_t steps = 0;          ///< optimizer steps whose consumption counts
-  std::uint64_t retired_groups = 0; ///< whole groups that no step consumed (stale): replaced by as many
-  std::uint64_t lineage = 0;        ///< rollbacks so far
-  std::uint64_t trained = 0;        ///< rollouts
+  std::uint64_t admitted = 0;             ///< groups
+  std::uint64_t steps = 0;                ///< optimizer steps whose consumption counts
+  std::set<std::uint64_t> retired_groups; ///< whole groups that no step consumed (stale): replaced by as many
+  std::uint64_t lineage = 0;              ///< rollbacks so far
+  std::uint64_t trained = 0;              ///< rollouts
   std::map<std::string, std::uint64_t> retired;          ///< rollouts by reason
   std::map<std::uint64_t, std::uint64_t> group_versions; ///< version at admission, of open groups
   std::set<std::uint64_t> open_groups;

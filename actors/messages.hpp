@@ -21,24 +21,24 @@ struct rollout_job {
   std::string report_to; ///< directory name that takes the finished rollout: "replay" or "evaluator"
   write_fence placed{}; ///< where there are several nodes (actors/cluster/)
 };
-struct version_published { std::uint64_t version = 0; }; ///< learner -> manager: version+1 batches may be in flight
-/// experiment -> manager: pause, resume, drain; `park`: running rollouts stop at their next turn boundary. -> done
-struct set_admission { bool open = true, park = false; };
+struct version_published { std::uint64_t version = 0; }; ///< learner -> manager: version+1 batches may be in flight. -> done
+/// experiment -> manager: run_context::admission has changed. `park`: running rollouts stop at their next turn boundary. -> done
+struct admission_changed { bool park = false; };
 /// learner -> manager, before it publishes older weights again. -> done: no rollout runs that was admitted for newer ones
 struct weights_went_back {};
-struct groups_retired { std::uint64_t count = 0; };  ///< replay -> manager: stale groups, to be replaced
-struct group_readmitted { std::uint64_t group = 0, version = 0; }; ///< manager -> replay: its parked rollouts go on
-struct recover_rollouts {};                     ///< replay -> manager: start every open group's rollouts (again)
+struct group_retired { std::uint64_t group = 0; };  ///< replay -> manager: it was stale, another takes its place. -> done
+struct group_readmitted { std::uint64_t group = 0, version = 0, report = 0; }; ///< manager -> replay: its parked rollouts go on. -> done
+struct recover_rollouts {};                     ///< replay -> manager: start every open group's rollouts (again). -> done
 struct rollouts_lost {};                       ///< their supervisor died with all of them: start what was running again
 struct rollout_parked { rollout_key key; std::uint64_t report = 0; };    ///< rollout -> replay and manager, after its record is durable: its slot is free
 /// rollout -> manager: it waits for a slot again, with all it needs in the store; not parked, its group stays where it is
 struct slot_yielded { rollout_key key; std::uint64_t report = 0; };
-struct slots_changed {};                       ///< evaluator -> manager: it wants more or fewer slots (run_context::evaluation_slots)
+struct slots_changed {};                       ///< evaluator -> manager: it wants more or fewer slots (run_context::evaluation_slots). -> done
 /// control -> manager: try a quarantined rollout again. -> done. not_found: it is none; conflict: its group has left
 struct retry_rollout { rollout_key key; };
 struct retry_wanted { rollout_key key; };      ///< manager -> replay. -> retry_granted: the failure does not count any more
 struct retry_granted { std::uint64_t version = 0; }; ///< of its group
-struct rollout_ended { rollout_key key; };     ///< rollout -> manager: its slot is free
+struct rollout_ended { rollout_key key; std::uint64_t report = 0; }; ///< rollout -> manager: its slot is free. -> done
 struct manager_status_request {};              ///< -> manager_status
 struct manager_status {
   std::uint64_t admitted_groups = 0, running = 0, version = 0, parked_groups = 0;
@@ -54,8 +54,9 @@ struct cancel_listened {};                      ///< a listener's new life -> en
 struct pause_engine { bool paused = true; };    ///< no step while paused; what runs stays as it is. -> done
 struct forget_sequence { std::uint64_t sequence = 0; };
 /// -> done, when the next step will use them. `lineage`: rollbacks of the run before it made these weights. Without a policy, that of the
-/// configuration.
+/// configuration. Errors: corrupt (they are not what the board's checksum says), conflict (they are not those on the board).
 struct new_weights { weights_ptr weights; std::uint64_t version = 0, lineage = 0; std::optional<kv_policy> policy{}; };
+struct weights_damaged { std::uint64_t version = 0; }; ///< engine -> learner: those on the board; publish them again. -> done
 struct engine_step {};                          ///< engine to itself
 struct write_tokens {};                         ///< engine to itself: its journal is due
 struct engine_status_request {};                ///< -> engine_status
@@ -68,7 +69,7 @@ struct engine_status {
 
 // -- tool call -----------------------------------------------------------------------------------------------------------
 struct run_tool {};                             ///< tool call to itself
-struct tool_finished {
+struct tool_finished {                          ///< tool call -> rollout. -> done
   std::uint64_t turn = 0;
   std::size_t call = 0;
   observation result;
@@ -97,19 +98,21 @@ struct rollout_failed {                                ///< no verdict: never a 
 };
 
 // -- replay buffer -------------------------------------------------------------------------------------------------------
-struct group_admitted { std::uint64_t group = 0; std::uint64_t version = 0; }; ///< manager -> replay, after the record is durable
-struct next_batch { std::uint64_t step = 0; };         ///< learner -> replay: version == step. -> batch_ptr
+struct group_admitted { std::uint64_t group = 0; std::uint64_t version = 0; }; ///< manager -> replay, after the record is durable. -> done
 /// What one optimizer step sees: whole groups, in admission order.
 struct batch {
   std::uint64_t step = 0;
+  std::uint64_t lineage = 0;                           ///< rollbacks before it: of an undone step it does not count
   std::vector<std::uint64_t> groups;
   std::vector<rl_sample> samples;                      ///< those with a gradient, baseline set
   std::vector<std::pair<std::string, std::string>> retired; ///< (rollout, reason) of the groups' other rollouts
   json::object statistics;                             ///< rewards, turns, staleness: for the step's metric record
 };
 using batch_ptr = std::shared_ptr<const batch>;
-struct batch_consumed { batch_ptr what; };             ///< learner -> replay: its consumption is durable
-struct reread_books {};                                ///< learner -> replay: its start changed the ledger
+/// learner -> replay: version == step; `before` is the step's before it, consumed, or null. -> batch_ptr
+struct next_batch { std::uint64_t step = 0; batch_ptr before; };
+struct batch_consumed { batch_ptr what; };             ///< learner -> replay: its consumption is durable. -> done
+struct reread_books {};                                ///< learner -> replay: its start changed the ledger. -> done
 struct balance_request {};                             ///< -> balance
 /// Conservation: accepted = trained + pending + parked + retired, in rollouts, at any moment.
 struct balance {
@@ -146,6 +149,13 @@ struct metric_record { json::object body; };   ///< -> recorder; and reply of ev
 struct fault_struck { fault_strike what; duration at{}; };        ///< whoever was struck at a point -> injector
 struct life_news { supervision_kind kind{}; std::string child; duration at{}; }; ///< observer -> injector: an end or a restart
 struct fault_due { std::uint64_t rule = 0; };                     ///< injector to itself
+struct fault_added { std::uint64_t rule = 0; };                   ///< control -> injector: a rule more
+/// What a fault had for a consequence, told by whoever saw it -> injector.
+struct fault_effect {
+  enum class kind : std::uint8_t { detected, recovered, turn_redone, step_redone } what{};
+  std::string who;
+  duration at{};
+};
 
 // -- experiment ----------------------------------------------------------------------------------------------------------
 struct begin {};                               ///< starts (or goes on with) the run
@@ -162,8 +172,8 @@ struct tick {};                                ///< any actor to itself, periodi
 TROUPE_LOCAL_TYPE(troupe::rollout_job)
 TROUPE_LOCAL_TYPE(troupe::version_published)
 TROUPE_LOCAL_TYPE(troupe::weights_went_back)
-TROUPE_LOCAL_TYPE(troupe::set_admission)
-TROUPE_LOCAL_TYPE(troupe::groups_retired)
+TROUPE_LOCAL_TYPE(troupe::admission_changed)
+TROUPE_LOCAL_TYPE(troupe::group_retired)
 TROUPE_LOCAL_TYPE(troupe::recover_rollouts)
 TROUPE_LOCAL_TYPE(troupe::rollouts_lost)
 TROUPE_LOCAL_TYPE(troupe::rollout_parked)
@@ -187,6 +197,7 @@ TROUPE_LOCAL_TYPE(troupe::cancel_listened)
 TROUPE_LOCAL_TYPE(troupe::pause_engine)
 TROUPE_LOCAL_TYPE(troupe::forget_sequence)
 TROUPE_LOCAL_TYPE(troupe::new_weights)
+TROUPE_LOCAL_TYPE(troupe::weights_damaged)
 TROUPE_LOCAL_TYPE(troupe::engine_step)
 TROUPE_LOCAL_TYPE(troupe::write_tokens)
 TROUPE_LOCAL_TYPE(troupe::engine_status_request)
@@ -214,6 +225,8 @@ TROUPE_LOCAL_TYPE(troupe::metric_record)
 TROUPE_LOCAL_TYPE(troupe::fault_struck)
 TROUPE_LOCAL_TYPE(troupe::life_news)
 TROUPE_LOCAL_TYPE(troupe::fault_due)
+TROUPE_LOCAL_TYPE(troupe::fault_added)
+TROUPE_LOCAL_TYPE(troupe::fault_effect)
 TROUPE_LOCAL_TYPE(troupe::begin)
 TROUPE_LOCAL_TYPE(troupe::pause_run)
 TROUPE_LOCAL_TYPE(troupe::resume_run)

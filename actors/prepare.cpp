@@ -171,16 +171,19 @@ fs::path warmup_cache_file(const run_config& config, const run_paths& paths, con
   return paths.cache / "warmup" / (sha256(inputs).substr(0, 24) + ".safetensors");
 }
 
-run_parts real_parts(const run_config& config, const fs::path& folder, const fs::path& warmup_file,
-                     model_config shape, const weights_ptr& given,
+/// The context outlives what it is made of, and tells these parts its clock.
+run_parts real_parts(const run_context& ctx, const fs::path& warmup_file, const weights_ptr& given,
                      std::map<std::string, std::string> companions) {
+  const auto& config = ctx.config;
+  const auto& folder = ctx.folder;
+  const auto shape = ctx.model_shape();
   run_parts parts;
   parts.make_engine = [shape, limits = config.engine_shape()] { return make_cpu_engine(shape, limits); };
   auto options = config.learner_shape();
   if (config.rl.kl_weight > 0) options.reference = given;
   parts.make_learner = [options](const model_weights& start) { return make_learner(start, options); };
   if (given) parts.start_weights = [given]() -> expected<model_weights> { return *given; };
-  parts.open_store = [folder] { return event_store::open(folder / "run.db", system_clock()); };
+  parts.open_store = [&ctx] { return event_store::open(ctx.folder / "run.db", *ctx.time); };
   parts.save_checkpoint =
       [folder, companions = std::move(companions),
        keep = static_cast<int>(config.checkpoint.keep)](const checkpoint& what) -> expected<void> {
@@ -188,7 +191,9 @@ run_parts real_parts(const run_config& config, const fs::path& folder, const fs:
     if (!saved) return fail(saved.error());
     return prune_checkpoints(folder / "checkpoints", keep);
   };
-  parts.load_checkpoint = [folder] { return load_latest_checkpoint(folder / "checkpoints"); };
+  parts.load_checkpoint = [&ctx] {
+    return load_latest_checkpoint(ctx.folder / "checkpoints", ctx.parts.on_damaged_checkpoint);
+  };
   const auto halves = folder / "warmup";
   parts.save_warmup_part = [halves](const checkpoint& what) -> expected<void> {
     if (auto saved = save_checkpoint(halves, what); !saved) return fail(saved.error());
@@ -322,16 +327,10 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
                            static_cast<std::int64_t>(step)); // demonstrations that the warm-up has not seen
     };
   }
-  if (config.faults.enabled) {
-    auto plan = make_fault_plan(config, static_cast<std::uint64_t>(config.seed));
-    if (!plan) return fail(plan.error());
-    (*plan)->on_strike = [names = ctx->names, time = ctx->time](const fault_strike& strike) {
-      tell(names->find(names::faults), fault_struck{strike, time->now()});
-    };
-    ctx->faults = *plan;
-  }
-  ctx->parts = real_parts(config, ctx->folder, warmup_cache_file(config, paths, tokenizer_file, given),
-                          ctx->model_shape(), given, std::move(companions));
+  ctx->parts =
+      real_parts(*ctx, warmup_cache_file(config, paths, tokenizer_file, given), given, std::move(companions));
+  if (config.faults.enabled)
+    if (auto allowed = allow_faults(ctx); !allowed) return fail(allowed.error());
   return ctx;
 }
 

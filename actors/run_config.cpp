@@ -176,6 +176,10 @@ void run_config::visit(config_visitor& v) {
         "of the loss "
         "(counted); retire takes their whole group out of the run as stale.");
 
+  v.key("rl.time_limit", rl.time_limit, {0, 1e9}, "s",
+        "Training ends after the step in progress when it has taken so long, and the evaluation follows; 0: "
+        "no limit.");
+
   v.section("rollout", "One attempt at a task, and how many run at once.");
   v.key("rollout.max_concurrent", rollout.max_concurrent, {1, 100'000}, "rollouts",
         "Rollouts that run at once.");
@@ -309,6 +313,9 @@ void run_config::visit(config_visitor& v) {
         "For the store: longer than the disk's slowest fsync.");
   v.key("health.learner_patience", health.learner_patience, {0.05, 86'400}, "s",
         "For the learner, and with model.path for the engine: longer than its longest step.");
+  v.key("health.crash_loop", health.crash_loop, {0, 1'000'000}, "lives",
+        "An actor of which so many lives in a row, over at least 10 s, end without getting on (a step of the "
+        "learner that is asked for one; of others a life of 5 s) ends the run with its reason; 0: never.");
 
   v.section("control", "The REST control actor.");
   v.key("control.enabled", control.enabled, "Serve it.");

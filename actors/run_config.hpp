@@ -69,6 +69,7 @@ struct run_config {
     std::int64_t overlong_tokens = 0, overlong_cushion = 0;
     bool deterministic = false;
     std::string kv_on_update = "recompute", beyond_eta = "mask";
+    double time_limit = 0;
   } rl;
 
   struct rollout_section {
@@ -133,6 +134,7 @@ struct run_config {
   struct health_section {
     bool enabled = true;
     double patience = 0.7, store_patience = 10, learner_patience = 300;
+    std::int64_t crash_loop = 8;
   } health;
 
   struct control_section {

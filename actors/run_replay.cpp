@@ -318,7 +318,7 @@ private:
         }
       }
     }
-    return make_batch(*ctx_, event.step, event.groups, members);
+    return make_batch(*ctx_, event.step, 0, event.groups, members);
   }
 
   bool compare_consumption(const recorded_event& event, const json::object& again) {

@@ -1,6 +1,6 @@
 #include "cli/bench_engine.hpp"
 #include "cli/bench_learner.hpp"
-#include "cli/child_run.hpp"
+#include "cli/bench_runs.hpp"
 #include "cli/commands.hpp"
 #include "cli/report_values.hpp"
 #include "cli/tables.hpp"
@@ -15,41 +15,6 @@
 namespace troupe::cli {
 
 namespace {
-
-std::string fixed(double x, int digits = 3) {
-  if (std::isnan(x)) return "–";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, x);
-  return text;
-}
-
-std::vector<std::string> train_words(const bench_arguments& arguments, const std::string& name,
-                                     std::vector<std::string> more) {
-  std::vector<std::string> words{"train",
-                                 arguments.config.string(),
-                                 "--progress",
-                                 "json",
-                                 "run.name=" + name,
-                                 "run.folder=" + arguments.folder.string(),
-                                 "control.enabled=false"};
-  words.insert(words.end(), more.begin(), more.end());
-  words.insert(words.end(), arguments.overrides.begin(), arguments.overrides.end());
-  return words;
-}
-
-expected<child_result> train_child(const bench_arguments& arguments, const std::string& name,
-                                   std::vector<std::string> more) {
-  auto done = run_child(train_words(arguments, name, std::move(more)), [&](const json::object& record) {
-    const auto kind = values::text(record, "kind");
-    if (kind == "step" || kind == "warmup")
-      std::cerr << "\r" << name << ": " << kind << " " << values::number(record, "step") << "/"
-                << values::number(record, "steps") << "   ";
-  });
-  std::cerr << '\n';
-  if (done && done->exit_code != 0)
-    return fail(errc::internal, name + " ended with exit code " + std::to_string(done->exit_code));
-  return done;
-}
 
 /// Pass rates before and after over seeds, and the times of the stages.
 int quickstart(const bench_arguments& arguments) {
@@ -161,35 +126,6 @@ int partial_ratio(const bench_arguments& arguments) {
   return compare(arguments, {"whole", {"rollout.time_budget=86400"}}, {"partial", {budget}}, 1.5);
 }
 
-/// The soak's run with and without its faults: how much useful work is left, and is the policy as good?
-int soak(const bench_arguments& arguments) {
-  auto config = arguments;
-  if (config.config == bench_arguments{}.config) config.config = "configs/faults/soak.yaml";
-  const std::vector<std::string> steps{"rl.steps=" + std::to_string(arguments.steps)};
-  auto quiet = steps;
-  quiet.insert(quiet.end(), {"faults.enabled=false", "faults.plan=[]"});
-  table_rows rows{{"run", "RL s", "steps", "restarts", "T=1 after", "greedy after", "balance"}};
-  double time[2];
-  int n = 0;
-  for (const auto& [name, words] : {std::pair{std::string("clean"), quiet}, {std::string("soak"), steps}}) {
-    auto run = train_child(config, "bench-" + name, words);
-    if (!run) return complain(run.error());
-    const auto* step = run->last("step");
-    const auto* said = run->last("report");
-    const auto* report = said ? values::object(*said, "report") : nullptr;
-    if (!step || !report) return complain({errc::internal, "the run printed no step or no report"});
-    time[n++] = values::number(*step, "seconds");
-    rows.push_back({name, fixed(time[n - 1], 1), fixed(values::number(*step, "step"), 0),
-                    fixed(values::number(*step, "restarts"), 0),
-                    fixed(values::number(*report, "heldout.after.pass_at_1")),
-                    fixed(values::number(*report, "heldout.after.greedy")),
-                    balance_holds(*report) ? "holds" : "does not hold"});
-  }
-  std::cout << render_table(rows) << "useful work under faults: " << fixed(100 * time[0] / time[1], 1)
-            << " % of the clean run's (asked: at least 90 %)\n";
-  return ok;
-}
-
 /// CPU time of every thread that is neither the engine's nor the learner's, as a share of the run's wall clock, without what it
 /// spent inside of tools, on making data and tokenizer and on the report: supervision, messaging, timers and the store, and also
 /// parsing, tokenising and the live view, which the same threads do. An upper bound.
@@ -243,7 +179,7 @@ int bench(const bench_arguments& arguments) {
   if (arguments.name == "quickstart") return quickstart(arguments);
   if (arguments.name == "async") return async_ratio(arguments);
   if (arguments.name == "partial") return partial_ratio(arguments);
-  if (arguments.name == "soak") return soak(arguments);
+  if (arguments.name == "soak") return bench_soak(arguments);
   if (arguments.name == "overhead") return overhead(arguments);
   if (arguments.name == "startup") return startup(arguments);
   if (arguments.name == "learner") return bench_learner(arguments);

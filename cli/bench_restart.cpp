@@ -290,6 +290,7 @@ int bench_restart(const actor_bench_arguments& arguments) {
   ctx->names->set(names::faults, spawn_state<listener>(node.system(), board));
   auto options = tree_options(ctx);
   options.intensity = 1'000'000'000; // hundreds of kills a second are the plan here
+  options.crash_loop.lives = 0;
   options.backoff = {duration(0), duration(0), duration(0), 0};
   auto children = tree_children(ctx);
   std::erase_if(children, [](const child_spec& spec) { return spec.id == names::faults; });

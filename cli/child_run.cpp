@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/resource.h>
@@ -40,6 +41,20 @@ void sample_threads(pid_t pid, std::map<std::string, std::map<int, double>>& by_
       continue;
     by_name[name][std::atoi(entry.path().filename().c_str())] = static_cast<double>(user + system) / tick;
   }
+}
+
+/// Resident memory (proc(5): statm, field 2) and how many descriptors are open.
+std::optional<child_result::sample> sample_process(pid_t pid, double at) {
+  const auto folder = "/proc/" + std::to_string(pid);
+  std::ifstream in(folder + "/statm");
+  long size = 0, resident = 0;
+  if (!(in >> size >> resident)) return std::nullopt;
+  child_result::sample out{
+      at, static_cast<double>(resident) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1048576.0, 0};
+  std::error_code failed;
+  for (fs::directory_iterator it(folder + "/fd", failed), end; !failed && it != end; it.increment(failed))
+    ++out.descriptors;
+  return out;
 }
 
 } // namespace
@@ -74,7 +89,12 @@ expected<child_result> run_child(const std::vector<std::string>& arguments,
   std::map<std::string, std::map<int, double>> threads;
   std::string buffer;
   char piece[1 << 16];
+  auto last_sample = start - std::chrono::seconds(1);
   for (;;) {
+    if (const auto now = system_clock().now(); now - last_sample >= std::chrono::milliseconds(500)) {
+      last_sample = now;
+      if (auto one = sample_process(pid, seconds(now - start))) out.samples.push_back(*one);
+    }
     pollfd ready{ends[0], POLLIN, 0};
     if (::poll(&ready, 1, 500) == 0) {
       sample_threads(pid, threads);

@@ -15,6 +15,12 @@ struct child_result {
   std::vector<json::object> records; ///< everything it said with --progress json
   std::map<std::string, double> cpu; ///< CPU seconds by thread name, as last seen (sampled twice a second)
   double peak_mib = 0;
+  /// Memory and open files over its life, twice a second.
+  struct sample {
+    double seconds = 0, rss_mib = 0;
+    int descriptors = 0;
+  };
+  std::vector<sample> samples;
   /// The last record of that kind; null if none.
   const json::object* last(std::string_view kind) const;
 };

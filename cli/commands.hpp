@@ -63,6 +63,16 @@ struct fault_report_arguments {
 /// What was injected into a run, when it was noticed, when service was restored.
 int fault_report(const fault_report_arguments& arguments);
 
+/// Rules of faults of a run in progress, through its REST server.
+struct fault_client_arguments {
+  std::filesystem::path run;
+  std::vector<std::string> rules; ///< to add; or the numbers of those to remove
+  bool json = false;
+};
+int fault_add(const fault_client_arguments& arguments);
+int fault_list(const fault_client_arguments& arguments);
+int fault_remove(const fault_client_arguments& arguments);
+
 struct eval_arguments {
   std::filesystem::path run;
   std::filesystem::path tasks; ///< empty: the run's held-out ones
@@ -88,6 +98,7 @@ struct bench_arguments {
   std::vector<std::string> overrides;
   int seeds = 3;
   int steps = 10;       ///< of the short ones
+  double minutes = 0;   ///< of soak: RL time of each run; 0: by steps
   double latency = 0.1; ///< median tool time, seconds
 };
 int bench(const bench_arguments& arguments);

@@ -71,8 +71,25 @@ int main(int argc, char** argv) {
   verb->callback([&] { code = cli::report(report); });
 
   cli::explain_arguments explain;
-  verb = app.add_subcommand("faults", "Faults that were injected into a run");
+  verb = app.add_subcommand("faults", "Faults on purpose: what came of them; rules of a run in progress");
+  verb->alias("fault");
   verb->require_subcommand(1);
+  cli::fault_client_arguments rules;
+  auto of_rules = [&](const char* name, const char* about) {
+    auto* it = verb->add_subcommand(name, about);
+    it->add_option("run", rules.run, "The run's folder")->required();
+    return it;
+  };
+  auto* one_verb =
+      of_rules("add", "Add rules to a run in progress (docs/faults.md), such as \"kill any every=2s\"");
+  one_verb->add_option("rules", rules.rules, "Rules, each one argument")->required();
+  one_verb->callback([&] { code = cli::fault_add(rules); });
+  one_verb = of_rules("list", "The rules of a run in progress, and how often each struck");
+  one_verb->add_flag("--json", rules.json, "Print JSON");
+  one_verb->callback([&] { code = cli::fault_list(rules); });
+  one_verb = of_rules("remove", "Remove rules by their numbers");
+  one_verb->add_option("numbers", rules.rules, "Their numbers, from list")->required();
+  one_verb->callback([&] { code = cli::fault_remove(rules); });
   cli::fault_report_arguments faults;
   auto* of_faults =
       verb->add_subcommand("report", "A table: detection, recovery, what became of the rollouts");
@@ -102,6 +119,8 @@ int main(int argc, char** argv) {
   verb->add_option("--seeds", bench.seeds, "Runs to average")->check(CLI::Range(1, 100));
   verb->add_option("--steps", bench.steps, "RL steps of async, partial and soak")
       ->check(CLI::Range(1, 100000));
+  verb->add_option("--minutes", bench.minutes, "soak: RL time of each of its two runs, instead of --steps")
+      ->check(CLI::Range(0.1, 10000.0));
   verb->add_option("--latency", bench.latency, "async, partial: median time of a tool call, seconds")
       ->check(CLI::Range(0.0, 60.0));
   verb->add_option("--count", actors.count, "Rollouts of idle (100,000), kills of restart (10,000)")

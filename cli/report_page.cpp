@@ -1,5 +1,6 @@
 #include "cli/report_page.hpp"
 
+#include "cli/fault_table.hpp"
 #include "cli/report_chart.hpp"
 #include "cli/report_style.hpp"
 #include "cli/report_values.hpp"
@@ -240,7 +241,7 @@ std::string transcripts(const json::object& report) {
   return out;
 }
 
-std::string balance(const json::object& report) {
+std::string balance_section(const json::object& report) {
   if (!object(report, "rollouts")) return {};
   const bool holds = balance_holds(report);
   return element("h2", "Where every rollout went") +
@@ -248,6 +249,15 @@ std::string balance(const json::object& report) {
          element("p",
                  holds ? "The balance adds up." : "The balance does not add up: please report this as a bug.",
                  holds ? "class=\"muted\"" : "class=\"bad\" role=\"alert\"");
+}
+
+std::string faults(const json::object& report) {
+  const auto* summary = object(report, "faults");
+  const auto* rows = summary ? list(*summary, "faults") : nullptr;
+  if (!rows || rows->empty()) return {};
+  return element("h2", "Faults on purpose, and what came of them") +
+         table(cli::fault_rows(*summary), "Times in milliseconds from the strike; – is not measured") +
+         element("p", escape_html(cli::fault_totals(*summary)), "class=\"muted\"");
 }
 
 std::string files(const json::object& report) {
@@ -304,7 +314,8 @@ std::string build_report(const json::object& report, const std::vector<json::obj
   page += element("h2", "Curves") + curves(report, records) + "\n";
   page += element("h2", "Before and after") +
           table(before_after_rows(report), "Held-out questions; 95 % intervals over questions") + "\n";
-  page += transcripts(report) + "\n" + balance(report) + "\n" + files(report) + "\n";
+  page += transcripts(report) + "\n" + balance_section(report) + "\n" + faults(report) + "\n" +
+          files(report) + "\n";
   if (!config_yaml.empty())
     page += element("h2", "Config") + element("details",
                                               element("summary", "The resolved config of this run") +

@@ -1,7 +1,9 @@
 #include "cli/run_report.hpp"
 
+#include "actors/fault_injector/fault_points.hpp"
 #include "actors/ledger.hpp"
 #include "actors/run_model.hpp"
+#include "cli/fault_table.hpp"
 #include "cli/report_page.hpp"
 #include "cli/report_summary.hpp"
 #include "cli/report_values.hpp"
@@ -66,7 +68,11 @@ json::array transcript_pairs(event_store& store, const run_context& ctx) {
 }
 
 /// A report is worth its figures even where its files cannot be written (a full or read-only disk): say so and go on.
-void write_or_warn(const fs::path& path, std::string_view text) {
+void write_or_warn(const fs::path& path, std::string_view text, const run_context* ctx = nullptr) {
+  if (const auto struck = ctx ? fault_in_answer(*ctx, "report", "write", "report") : std::nullopt) {
+    std::cerr << "troupe: warning: cannot write " << path.string() << ": injected: " << struck->text << '\n';
+    return;
+  }
   if (auto ok = write_file_atomically(path, text); !ok)
     std::cerr << "troupe: warning: " << to_string(ok.error()) << '\n';
 }
@@ -189,10 +195,12 @@ expected<json::object> write_report(const run_folder& folder, const run_context&
                                  {"events", folder.path.string()},
                                  {"checkpoint", newest_checkpoint(folder.path)}};
   auto report = summarize(*records, extras);
+  if (ctx.config.faults.enabled)
+    if (auto faults = summarize_faults(folder, ctx.config, **store)) report["faults"] = std::move(*faults);
   auto config_text = read_file(folder.path / "config.yaml");
-  write_or_warn(folder.path / "report.html", build_report(report, *records, config_text.value_or("")));
+  write_or_warn(folder.path / "report.html", build_report(report, *records, config_text.value_or("")), &ctx);
   const auto* after = values::value_at(report, "heldout.after"); // report.json marks a finished run
-  if (after && !after->is_null()) write_or_warn(folder.path / "report.json", json::dump(report));
+  if (after && !after->is_null()) write_or_warn(folder.path / "report.json", json::dump(report), &ctx);
   return report;
 }
 

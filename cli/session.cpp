@@ -89,6 +89,7 @@ expected<void> session::run(const std::shared_ptr<run_context>& ctx) {
   if (!started) return fail(started.error());
   auto& node = **started;
   ctx->threads = node::threads();
+  if (ctx->faults) set_message_faults(node.system(), ctx->faults);
   node.supervise(tree_options(ctx), tree_children(ctx));
 
   bool stopping = false;
@@ -115,6 +116,7 @@ expected<void> session::run(const std::shared_ptr<run_context>& ctx) {
   if (auto sheet =
           node.ask<balance>(ctx->names->find(names::replay), balance_request{}, std::chrono::seconds(1)))
     balance_ = *sheet;
+  set_message_faults(node.system(), nullptr);
   auto stop = node.stop();
   drain();
   if (!stop) {

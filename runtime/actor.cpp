@@ -74,14 +74,21 @@ using end_of_stall_atom = caf::atom_constant<caf::atom("stall_end")>;
 } // namespace
 
 void base_actor::watch_deadline(caf::message_id response, duration deadline) {
-  const auto now = clock().now();
-  requests_.push_back({now + to_timeout(deadline), response});
+  watch({clock().now() + to_timeout(deadline), response, {}});
+}
+
+void base_actor::watch_answer(caf::message_id response, duration pause, std::function<void()> again) {
+  watch({clock().now() + to_timeout(pause), response, std::move(again)});
+}
+
+void base_actor::watch(open_request what) {
+  requests_.push_back(std::move(what));
   // A short deadline is met to the millisecond; a long one is looked at now and then, at first soon: most requests are
   // answered at once, and a timer keeps its actor in memory.
   constexpr duration first_step = std::chrono::seconds(1);
   if (requests_.back().due < timer_due_) {
     timer_step_ = first_step;
-    arm_timer(now);
+    arm_timer(clock().now());
   }
 }
 
@@ -107,14 +114,20 @@ void base_actor::check_deadlines() {
   const auto now = clock().now();
   if (now < timer_due_) return; // an earlier timer has done this one's work
   timer_due_ = std::chrono::steady_clock::time_point::max();
-  std::erase_if(requests_, [&](const open_request& r) {
+  std::vector<std::function<void()>> again;
+  std::erase_if(requests_, [&](open_request& r) {
     if (multiplexed_responses_.find(r.response) == multiplexed_responses_.end()) return true; // answered
     if (now < r.due) return false;
-    enqueue(ctrl(), r.response, caf::make_message(caf::make_error(caf::sec::request_timeout)), context());
+    if (r.again)
+      again.push_back(std::move(r.again));
+    else
+      enqueue(ctrl(), r.response, caf::make_message(caf::make_error(caf::sec::request_timeout)), context());
     return true;
   });
-  timer_step_ = std::min<duration>(2 * timer_step_, std::chrono::minutes(1)); // doubled for ever, it would wrap around
+  constexpr duration longest_step = std::chrono::hours(1);
+  timer_step_ = std::min(2 * timer_step_, longest_step);
   if (!requests_.empty()) arm_timer(now);
+  for (const auto& run : again) run();
 }
 
 std::optional<caf::result<caf::message>> base_actor::own_message(const caf::message_view& what) {
@@ -123,6 +136,7 @@ std::optional<caf::result<caf::message>> base_actor::own_message(const caf::mess
     check_deadlines();
     return caf::make_message();
   }
+  if (releases(content)) return caf::make_message();
   if (stalled_) return caf::result<caf::message>(caf::skip());
   if (content.match_elements<sign_of_life>()) return caf::make_message(troupe::done{});
   if (content.match_elements<inject_throw>()) throw std::runtime_error(content.get_as<inject_throw>(0).why);

@@ -88,31 +88,35 @@ public:
   explicit base_actor(caf::actor_config& cfg)
       : event_based_actor(cfg), place_(carrier_of_thread ? carrier_of_thread->here() : 0) {}
   using event_based_actor::enqueue;
-  void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) override {
-    if (carrier_of_thread && carrier_of_thread->takes(*this, what)) return;
-    event_based_actor::enqueue(std::move(what), host);
-  }
+  void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) override; ///< message_faults.cpp
   /// The simulated machine that it is on; 0 where there is one machine.
   std::uint32_t place() const { return place_; }
   /// The request `response` fails with a timeout after `deadline`, should it still be open then.
   void watch_deadline(caf::message_id response, duration deadline);
   /// `what` to itself after `delay`, or a little later (runtime/coarse_timers.hpp).
   void remind(duration delay, caf::message what);
+  /// Calls `again` in this actor after `pause`, should the request still be open then.
+  void watch_answer(caf::message_id response, duration pause, std::function<void()> again);
 
 protected:
   /// What the State's behavior does not know: the deadlines' timer, a question for a sign of life, an injected fault. Nothing, if
   /// it is none of these.
   std::optional<caf::result<caf::message>> own_message(const caf::message_view& what);
+  void forget_requests() { requests_.clear(); }
 
 private:
   void check_deadlines();
   void stall(duration length);
+  bool releases(const caf::type_erased_tuple& content);
+  void release_held(duration now, caf::execution_unit* host);
   bool stalled_ = false;
   std::uint32_t place_;
   struct open_request {
     std::chrono::steady_clock::time_point due;
     caf::message_id response;
+    std::function<void()> again; ///< empty: it fails then
   };
+  void watch(open_request what);
   void arm_timer(std::chrono::steady_clock::time_point now);
   std::vector<open_request> requests_;
   std::chrono::steady_clock::time_point timer_due_ = std::chrono::steady_clock::time_point::max();
@@ -164,6 +168,7 @@ public:
   ~state_actor() override { count_out(); }
   void on_exit() override {
     state_.reset(); // breaks cycles of actor handles
+    forget_requests();
     count_out();
   }
   const char* name() const override { return State::name; }
@@ -225,15 +230,17 @@ inline std::chrono::milliseconds to_timeout(duration d) {
 }
 
 /// A request with a deadline: exactly one of `ok` (with the reply's values) and `bad` (with an `error`) runs,
-/// in this actor. There is no request without a deadline.
+/// in this actor. There is no request without a deadline. `again`, if any, runs after `pause` should it still be open then.
 template <class Message, class Ok, class Bad>
-void ask(self_ptr self, const actor_ref& whom, duration deadline, Message&& message, Ok ok, Bad bad) {
+void ask(self_ptr self, const actor_ref& whom, duration deadline, Message&& message, Ok ok, Bad bad,
+         duration pause = duration(0), std::function<void()> again = {}) {
   if (!whom) { // not registered (yet, or between two lives): the same as a dead one
     bad(error{errc::unavailable, "no such actor at the moment"});
     return;
   }
   auto request = self->request(whom, caf::infinite, std::forward<Message>(message));
   self->watch_deadline(request.id(), deadline);
+  if (again) self->watch_answer(request.id(), pause, std::move(again));
   request.then(std::move(ok), [bad = std::move(bad)](caf::error& why) mutable { bad(from_caf(why)); });
 }
 

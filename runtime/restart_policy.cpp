@@ -12,6 +12,14 @@ bool restart_window::admit(duration now) {
   return times_.size() <= static_cast<std::size_t>(std::max(intensity_, 0));
 }
 
+bool futile_lives::end(duration now, std::optional<std::uint64_t> work, const crash_loop_options& options) {
+  const bool got_on = work ? work != work_ : now - began_ >= options.stable_after;
+  if (got_on) count_ = 0;
+  if (got_on || options.lives <= 0) return false;
+  if (count_++ == 0) first_ = began_;
+  return count_ >= options.lives && now - first_ >= options.over;
+}
+
 duration backoff_delay(const backoff_options& options, int nth, random_stream& random) {
   duration wait = options.initial;
   if (nth > 1) {

@@ -19,6 +19,21 @@ private:
   std::deque<duration> times_;
 };
 
+/// The lives of one child that ended without getting on, one after the other.
+///   LOOP-1  `end` is true for the first life that makes `lives` in a row over at least the time `over`, and for those after it; a life that
+///           got on begins the count anew.
+class futile_lives {
+public:
+  void begin(duration now, std::optional<std::uint64_t> work) { began_ = now, work_ = work; }
+  /// A life has ended: is it one too many?
+  [[nodiscard]] bool end(duration now, std::optional<std::uint64_t> work, const crash_loop_options& options);
+
+private:
+  duration began_{0}, first_{0};
+  std::optional<std::uint64_t> work_;
+  int count_ = 0;
+};
+
 /// The wait before a child's nth restart within the period (n >= 1): `initial`, then factor_base * 2^(n-2) up
 /// to `maximum`, each times 1 +- jitter.
 duration backoff_delay(const backoff_options& options, int nth, random_stream& random);

@@ -110,6 +110,8 @@ supervisor_actor::child& supervisor_actor::add(child_spec spec) {
 }
 
 bool supervisor_actor::start(child& it, supervision_kind kind) {
+  if (options_.crash_loop.lives > 0 && it.spec.quarantine_after == 0)
+    futile_[it.serial].begin(now(), work_of(it));
   std::string why = "start returned no actor";
   try {
     it.who = it.spec.start(self_);
@@ -148,6 +150,7 @@ void supervisor_actor::forget(child& it) {
     if (found->second.members.empty()) restarts_.erase(found);
   }
   for (auto& answer : it.stop_replies) answer.deliver({});
+  futile_.erase(it.serial);
   by_id_.erase(it.spec.id);
   children_.erase(it.serial);
 }
@@ -191,15 +194,27 @@ void supervisor_actor::act_on_end(child& it, bool normal, bool by_message) {
     return;
   }
   const bool counts = normal || it.spec.quarantine_after == 0;
-  if (counts && !window_.admit(now())) { // SUP-3
-    observe(supervision_kind::gave_up, &it, it.last_reason);
-    stop_everything(
-        {errc::exhausted, options_.name + " gave up: more than " + std::to_string(options_.intensity) +
-                              " restarts within " + std::to_string(seconds(options_.period)) +
-                              " s; the last was of \"" + it.spec.id + "\": " + it.last_reason.message});
-    return;
-  }
+  if (counts && !window_.admit(now())) // SUP-3
+    return give_up(it, "more than " + std::to_string(options_.intensity) + " restarts within " +
+                           std::to_string(seconds(options_.period)) + " s; the last was of \"" + it.spec.id +
+                           "\"");
+  if (crash_loops(it)) // SUP-7
+    return give_up(it, "\"" + it.spec.id + "\" came up again and again and never got on with its work");
   begin_restart(it, by_message);
+}
+
+bool supervisor_actor::crash_loops(const child& it) {
+  if (options_.crash_loop.lives == 0 || it.spec.quarantine_after > 0) return false;
+  return futile_[it.serial].end(now(), work_of(it), options_.crash_loop);
+}
+
+std::optional<std::uint64_t> supervisor_actor::work_of(const child& it) const {
+  return options_.crash_loop.work ? options_.crash_loop.work(it.spec.id) : std::nullopt;
+}
+
+void supervisor_actor::give_up(const child& it, const std::string& why) {
+  observe(supervision_kind::gave_up, &it, it.last_reason);
+  stop_everything({errc::exhausted, options_.name + " gave up: " + why + ": " + it.last_reason.message});
 }
 
 // -- restarts

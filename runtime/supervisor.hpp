@@ -40,6 +40,16 @@ struct backoff_options {
   double jitter = 0.2; ///< +- share, drawn from the supervisor's seed
 };
 
+/// When lives of one child, one after the other, are a crash loop. Back-off keeps such a child under every intensity.
+struct crash_loop_options {
+  int lives = 0;                            ///< so many in a row that ended without getting on ...
+  duration over = std::chrono::seconds(10); ///< ... and for so long: the supervisor gives up. 0 lives: never
+  /// A number that changes when the child named so gets on with its work, as long as there is work for it; none: a life of
+  /// `stable_after` has got on. Empty: none for all.
+  std::function<std::optional<std::uint64_t>(const std::string& id)> work{};
+  duration stable_after = std::chrono::seconds(5);
+};
+
 struct supervisor_options {
   std::string name = "supervisor";
   restart_strategy strategy = restart_strategy::one_for_one;
@@ -47,6 +57,7 @@ struct supervisor_options {
                      ///< with errc::exhausted
   duration period = std::chrono::seconds(5);
   backoff_options backoff;
+  crash_loop_options crash_loop;
   std::uint64_t seed = 0;
   directory_ptr names;         ///< where children are announced; may be null
   const clock* time = nullptr; ///< null: the machine's
@@ -109,6 +120,7 @@ struct child_status {
 ///   decides. SUP-4  A restart waits its back-off; a request to a child meanwhile fails at once (the
 ///   directory has no entry). SUP-5  A quarantined child is listed with its reason and restarted only by
 ///   release_quarantine. SUP-6  An end that the supervisor did not ask for is acted on exactly once.
+///   SUP-7  A child that comes up again and again and never gets on ends the supervisor (crash_loop), whatever the back-off.
 actor_ref spawn_supervisor(caf::actor_system& system, supervisor_options options,
                            std::vector<child_spec> children);
 /// As a child of another supervisor: use inside a child_spec's `start`.

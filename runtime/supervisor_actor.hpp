@@ -65,6 +65,9 @@ private:
   void act_on_end(child& it, bool normal, bool by_message);
   // -- restarts of one or several
   void begin_restart(child& cause, bool by_message);
+  bool crash_loops(const child& it);
+  std::optional<std::uint64_t> work_of(const child& it) const;
+  void give_up(const child& it, const std::string& why);
   void advance(std::uint64_t ticket);
   void start_members(std::uint64_t ticket);
   // -- messages
@@ -91,6 +94,7 @@ private:
   std::map<std::string, std::uint64_t> by_id_;
   std::map<caf::actor_addr, std::uint64_t> by_address_;
   std::map<std::uint64_t, restart> restarts_;
+  std::map<std::uint64_t, futile_lives> futile_; ///< by serial, of those that are not quarantined
   std::vector<waiting_start> waiting_starts_;
   std::vector<reply<done>> stop_replies_;
   std::uint64_t next_ = 1;

@@ -19,7 +19,8 @@ struct evidence {
   std::string state; ///< who was where, of a run that did not end
 
   // -- durable
-  std::vector<record> admissions, consumptions, retirements, rollbacks, metrics, failures, parks, journal;
+  std::vector<record> admissions, consumptions, retirements, rollbacks, metrics, failures, parks, journal,
+      faults;
   std::map<std::string, std::vector<record>>
       rollouts; ///< turns, tool results, verdicts, failures by stream, in order
   std::vector<checkpoint> checkpoints;

@@ -1,10 +1,12 @@
 #include "sim/run.hpp"
 
 #include "actors/cluster/cluster_messages.hpp"
+#include "actors/fault_injector/fault_points.hpp"
 #include "actors/tree.hpp"
 #include "runtime/base/buggify.hpp"
 #include "sim/context.hpp"
 #include "sim/fleet.hpp"
+#include "sim/lossy_actors.hpp"
 #include "sim/machine.hpp"
 
 #include <algorithm>
@@ -68,10 +70,12 @@ private:
     sim.limit_instant(100'000);
     context_ptr ctx; // the head's; null while it is down
     std::unique_ptr<weather> sky;
+    std::unique_ptr<lossy_actors> lossy;
     if (drawn_.workers == 0) {
       machine_.power_on(sim.time());
       auto made = make_context(sim, sim.time());
       keep_rules(*made);
+      lossy = std::make_unique<lossy_actors>(sim, *made, drawn_, derive_seed(seed_, life));
       ctx = made;
       sim.own(spawn_supervisor(sim.system(), tree(ctx, sim), tree_children(ctx)));
       sim.inject(faults({ctx->names}, {}));
@@ -93,11 +97,13 @@ private:
       if (out_.deliveries + sim.steps() >= static_cast<std::size_t>(drawn_.quiet_after)) {
         machine_.quiet();
         points_->quiet();
+        if (lossy) lossy->quiet();
         if (sky) sky->calm(sim.time().now());
       }
     }
     if (!out_.ended && sim.powered() && ctx) out_.state = diagnose(sim, *ctx);
     if (sky) note_weather(*sky, sim.nodes().links());
+    if (lossy) note_losses(*lossy);
     ctx.reset();
     if (nodes) nodes->let_go();
     const auto now = sim.time().now();
@@ -119,6 +125,7 @@ private:
   supervisor_options tree(const context_ptr& ctx, simulation& sim) {
     auto out = tree_options(ctx);
     out.intensity = static_cast<int>(drawn_.intensity);
+    out.crash_loop.lives = static_cast<int>(drawn_.crash_loop);
     out.time = &sim.time();
     if (ctx->cluster && ctx->cluster->is_worker()) return out;
     out.observer = [this, then = out.observer, &sim](const supervision_event& event) {
@@ -185,6 +192,12 @@ private:
     out_.outages.insert(out_.outages.end(), sky.outages().begin(), sky.outages().end());
   }
 
+  void note_losses(const lossy_actors& messages) {
+    out_.messages_lost += messages.seen().lost;
+    out_.messages_twice += messages.seen().twice;
+    out_.messages_overtaken += messages.seen().overtaken;
+  }
+
   simulation_faults faults(directory_ptr head, std::vector<directory_ptr> workers) const {
     simulation_faults out;
     out.kill_chance = drawn_.kill;
@@ -241,6 +254,12 @@ private:
     run->on_end = [this](std::optional<error> why) {
       if (machine_.on()) finish(std::move(why));
     };
+    if (!drawn_.plan.empty()) {
+      run->config.faults.enabled = true;
+      run->config.faults.seed = static_cast<std::int64_t>(seed_ % 1'000'000) + 1;
+      run->config.faults.plan = drawn_.plan;
+      (void)allow_faults(run); // the world has checked its rules
+    }
     return run;
   }
 
@@ -308,6 +327,7 @@ private:
     out_.metrics = machine_.read("metric");
     out_.failures = machine_.read("failed");
     out_.parks = machine_.read("park");
+    out_.faults = machine_.read("fault");
     out_.placements = machine_.read("placement");
     out_.fences = machine_.read("fence");
     out_.trace = derive_seed(out_.trace, machine_.contents());

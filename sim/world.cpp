@@ -1,5 +1,6 @@
 #include "sim/world.hpp"
 
+#include "actors/fault_injector/fault_points.hpp"
 #include "runtime/base/nearest.hpp"
 #include "sim/checks.hpp"
 #include <algorithm>
@@ -59,8 +60,10 @@ void world::visit(config_visitor& v) {
   v.knob("faults.buggify", f.buggify, {0, 1}, "chance", "Per point in the code: it misbehaves in this run.");
   v.key("faults.quiet_after", f.quiet_after, {0, 1'000'000'000}, "messages",
         "Then there are no more faults: what was accepted must end.");
-  v.section("network",
-            "What goes wrong between nodes and with them. Rates are events per second of the run.");
+  v.key("faults.plan", f.plan, "Rules beside these, as in a run (docs/faults.md); the same for every seed.");
+  v.section("network", "What goes wrong between nodes and with them; in a world of one node `lost`, `twice` "
+                       "and `overtaken` are of messages "
+                       "between its actors. Rates are events per second of the run.");
   auto& n = network;
   v.knob("network.delay", n.delay, {0, 10}, "s", "Each message takes so long ...");
   v.knob("network.jitter", n.jitter, {0, 10}, "s", "... and up to this much more.");
@@ -85,6 +88,9 @@ void world::visit(config_visitor& v) {
 }
 
 expected<void> world::check() const {
+  for (const auto& text : faults.plan)
+    if (auto rule = parse_fault_rule(text, run_fault_targets()); !rule)
+      return fail(errc::invalid, "faults.plan: " + rule.error().message);
   if (checks.empty())
     return fail(errc::invalid, "checks is empty: a world that checks nothing finds nothing");
   for (const auto& name : checks)
@@ -168,6 +174,7 @@ drawn_world world::draw(std::uint64_t seed) const {
   out.damaged_checkpoint = pick(f.damaged_checkpoint, of("damaged_checkpoint"));
   out.buggify = pick(f.buggify, of("buggify"));
   out.quiet_after = f.quiet_after;
+  out.plan = f.plan;
   out.minutes = minutes;
   if (out.mode == "sync") out.eta = 0;
   return out;
@@ -221,15 +228,15 @@ json::object drawn_world::to_json() const {
                    {"disk_full", disk_full},
                    {"cut_at_checkpoint", cut_at_checkpoint},
                    {"damaged_checkpoint", damaged_checkpoint},
-                   {"buggify", buggify}};
+                   {"buggify", buggify},
+                   {"lost", lost},
+                   {"twice", twice},
+                   {"overtaken", overtaken},
+                   {"overtaken_by", overtaken_by}};
   if (workers == 0) return out;
   out["workers"] = workers;
   out["delay"] = delay;
   out["jitter"] = jitter;
-  out["lost"] = lost;
-  out["twice"] = twice;
-  out["overtaken"] = overtaken;
-  out["overtaken_by"] = overtaken_by;
   out["partition"] = partition;
   out["partition_for"] = partition_for;
   out["crash"] = crash;

@@ -24,13 +24,15 @@ struct drawn_world {
   double stall_by = 0, late_by = 0;                          ///< seconds
   double disk_full = 0;                                      ///< per write
   double cut_at_checkpoint = 0, damaged_checkpoint = 0;
-  double buggify = 0; ///< chance that a point is on in this run
+  std::vector<std::string> plan; ///< rules (docs/faults.md)
+  double buggify = 0;            ///< chance that a point is on in this run
   // -- of several nodes: rates are per second, times in seconds
   double delay = 0.001, jitter = 0.001, lost = 0, twice = 0, overtaken = 0, overtaken_by = 0.2;
   double partition = 0, partition_for = 0, crash = 0, head_crash = 0, down_for = 0, pause = 0, pause_for = 0;
   double clock_jump = 0, clock_jump_by = 0;
   std::int64_t quiet_after = 100'000; ///< deliveries
   std::int64_t intensity = 100'000;   ///< of the run's supervisor
+  std::int64_t crash_loop = 0;        ///< health.crash_loop
   std::int64_t strike_at = -1; ///< for tests that try every message: before this one of the first life ...
   std::string strike_whom;     ///< ... this one is killed (a name or its beginning); empty: the power goes
   std::int64_t questions = 3;  ///< held-out ones
@@ -60,6 +62,7 @@ struct world {
         disk_full{0};
     std::vector<double> cut_at_checkpoint{0}, damaged_checkpoint{0}, buggify{0};
     std::int64_t quiet_after = 100'000;
+    std::vector<std::string> plan;
   } faults;
   struct network_section {
     std::vector<double> delay{0.001}, jitter{0.001}, lost{0}, twice{0}, overtaken{0}, overtaken_by{0.2};

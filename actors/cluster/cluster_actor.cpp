@@ -390,7 +390,7 @@ void cluster_actor::push_weights(std::uint64_t epoch) {
   if (!board.weights) return; // the first publication comes
   const auto number = publication_;
   insist(
-      epoch, publish_weights{epoch, number, board.weights, board.version, board.lineage},
+      epoch, publish_weights{epoch, number, board.weights, board.version, board.lineage, board.checksum},
       [this, number, epoch] {
         const auto* it = members_.find(epoch);
         return it && number == publication_ && it->weights < number;

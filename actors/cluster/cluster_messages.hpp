@@ -25,7 +25,7 @@ struct place_rollout { rollout_job job; };                    ///< job.placed sa
 struct stop_placed { write_fence placed; rollout_key key; };  ///< -> done: it does not run, nor will that placement ever
 struct park_placed { write_fence placed; rollout_key key; bool soon = false, yield = false; }; ///< lost, the rollout goes on: no answer
 /// -> done, when the next step of the node's engine will use them. Of two, the one with the greater number counts.
-struct publish_weights { std::uint64_t epoch = 0, number = 0; weights_ptr weights; std::uint64_t version = 0, lineage = 0; };
+struct publish_weights { std::uint64_t epoch = 0, number = 0; weights_ptr weights; std::uint64_t version = 0, lineage = 0; std::string checksum; };
 
 // -- on the head -----------------------------------------------------------------------------------------------------------------
 struct run_rollout { rollout_job job; };                      ///< manager, evaluator -> cluster: on some node. -> done

@@ -178,7 +178,7 @@ result<done> node_actor::publish(const publish_weights& what) {
     return promise;
   }
   publication_ = what.number;
-  ctx_->board->publish(what.weights, what.version, what.lineage);
+  ctx_->board->publish(what.weights, what.version, what.lineage, what.checksum);
   if (ctx_->board->confirmed() > what.version) ctx_->board->confirm(what.version);
   auto shared = std::make_shared<reply<done>>(std::move(answer));
   ask_named(

@@ -2,8 +2,13 @@
 
 #include "actors/audit.hpp"
 #include "actors/control/exposition.hpp"
+#include "actors/control/fault_requests.hpp"
 #include "actors/control/quarantine.hpp"
 #include "actors/ledger.hpp"
+#include "runtime/base/file.hpp"
+#include "runtime/log.hpp"
+
+#include <unistd.h>
 
 namespace troupe {
 
@@ -36,7 +41,9 @@ control_actor::control_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_
         const auto found = got.params.find(name);
         return found == got.params.end() ? std::string() : found->second;
       };
-      tell(me, control_request{what, named("id"), named("rollout"), std::move(answer)});
+      auto id = named("id"), rollout = named("rollout"), item = named("n");
+      tell(me, control_request{what, std::move(id), std::move(rollout), std::move(answer),
+                               std::move(got.json), std::move(item)});
     };
   };
   http::router routes;
@@ -50,6 +57,9 @@ control_actor::control_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_
   routes.add("POST", "/v1/experiments/{id}/pause", to_actor(verb::pause));
   routes.add("POST", "/v1/experiments/{id}/resume", to_actor(verb::resume));
   routes.add("POST", "/v1/experiments/{id}/stop", to_actor(verb::stop));
+  routes.add("POST", "/v1/experiments/{id}/faults", to_actor(verb::add_faults));
+  routes.add("GET", "/v1/experiments/{id}/faults", to_actor(verb::list_faults));
+  routes.add("DELETE", "/v1/experiments/{id}/faults/{n}", to_actor(verb::remove_fault));
   auto started = http::server::start(options, std::move(routes));
   if (!started) give_up("starting the control server", started.error());
   server_ = std::move(*started);
@@ -59,6 +69,14 @@ control_actor::control_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_
                      {"text", "control: " + server_->url()},
                      {"url", server_->url()}});
   ctx_->control_port->store(server_->port());
+  announce();
+}
+
+void control_actor::announce() const { // CTRL-3
+  if (ctx_->folder.empty()) return;
+  const json::object where{{"url", server_->url()}, {"pid", static_cast<std::int64_t>(::getpid())}};
+  if (auto written = write_file_atomically(ctx_->folder / "control.json", json::dump(where)); !written)
+    log_event("control_not_announced", {{"reason", written.error().message}}, log_level::warning);
 }
 
 behavior control_actor::make_behavior() {
@@ -99,6 +117,15 @@ behavior control_actor::make_behavior() {
         case verb::pause: command(got.id, pause_run{}, "paused", got.answer); break;
         case verb::resume: command(got.id, resume_run{}, "training", got.answer); break;
         case verb::stop: command(got.id, stop_run{"stopped by REST"}, "stopped", got.answer); break;
+        case verb::add_faults:
+          if (known(got.id, got.answer)) got.answer.send(add_faults(self_, *ctx_, got.body));
+          break;
+        case verb::list_faults:
+          if (known(got.id, got.answer)) got.answer.send(list_faults(*ctx_));
+          break;
+        case verb::remove_fault:
+          if (known(got.id, got.answer)) got.answer.send(remove_fault(*ctx_, got.item));
+          break;
         }
       },
       resume_handler(),

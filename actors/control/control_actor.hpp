@@ -17,10 +17,15 @@ namespace troupe {
 /// | GET /v1/experiments/{id}/quarantine      | poison tasks: rollouts that were given up, why, and whether they can be retried |
 /// | POST /v1/experiments/{id}/quarantine/{rollout}/retry | 202: it is tried again. 404: it is not there; 409: its group has left |
 /// | POST /v1/experiments/{id}/pause|resume|stop | 202 and the state it will have                                   |
+/// | POST /v1/experiments/{id}/faults         | 201, their numbers; takes {"rule": TEXT} or {"rules": [TEXT, ...]}   |
+/// | GET /v1/experiments/{id}/faults          | the rules, how often each was reached and struck                    |
+/// | DELETE /v1/experiments/{id}/faults/{n}   | 204                                                                 |
+/// All of faults/ is 403 unless faults.enabled. Rules are as in faults.plan, and last as long as this process.
 /// Errors are problem documents (RFC 9457).
 ///
 ///   CTRL-1  Every request is answered: by the actor asked, or 503 when it does not answer in time.
 ///   CTRL-2  A restart listens on the same port again.
+///   CTRL-3  The run's folder says where: control.json {"url", "pid"}.
 class control_actor {
 public:
   static constexpr const char* name = "control";
@@ -33,6 +38,7 @@ private:
   template <class Command>
   void command(const std::string& id, Command what, std::string_view state, const http::responder& answer);
   bool known(const std::string& id, const http::responder& answer) const;
+  void announce() const;
 
   self_ptr self_;
   context_ptr ctx_;
@@ -51,10 +57,15 @@ struct control_request {
     retry,
     pause,
     resume,
-    stop
+    stop,
+    add_faults,
+    list_faults,
+    remove_fault
   } what;
   std::string id, rollout;
   http::responder answer;
+  json::value body; ///< of add_faults
+  std::string item; ///< of remove_fault: its number
 };
 
 } // namespace troupe

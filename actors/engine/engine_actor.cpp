@@ -1,6 +1,8 @@
 #include "actors/engine/engine_actor.hpp"
 
+#include "actors/fault_injector/fault_points.hpp"
 #include "runtime/base/planted.hpp"
+#include "runtime/log.hpp"
 
 #include <algorithm>
 #include <map>
@@ -20,10 +22,25 @@ engine_actor::engine_actor(self_ptr self, context_ptr ctx) : self_(self), ctx_(s
   started_ = ctx_->time->now();
   const auto published = ctx_->board->current();
   lineage_ = published.lineage;
-  if (published.weights) take_weights(published.weights, published.version, published.lineage);
+  if (published.weights && check(published.weights, published))
+    take_weights(published.weights, published.version, published.lineage);
+}
+
+expected<void> engine_actor::check(const weights_ptr& weights, const weight_board::entry& published) {
+  const auto received = weights_under_faults(*ctx_, weights);
+  if (published.checksum.empty() || weights_checksum(*received) == published.checksum) {
+    if (std::exchange(damaged_, false)) note_effect(*ctx_, fault_effect::kind::recovered, names::engine);
+    return {};
+  }
+  log_event("weights_damaged", {{"version", published.version}}, log_level::warning);
+  note_effect(*ctx_, fault_effect::kind::detected, names::engine);
+  damaged_ = true;
+  return fail(errc::corrupt, "the weights of version " + std::to_string(published.version) +
+                                 " are not those that were published: their checksum differs");
 }
 
 behavior engine_actor::make_behavior() {
+  if (damaged_) tell_surely(self_, ctx_, names::learner, weights_damaged{ctx_->board->current().version});
   if (journaling())
     ask_named(
         self_, ctx_, names::store, store_patience, read_position{},
@@ -46,6 +63,12 @@ behavior engine_actor::make_behavior() {
         return promise;
       },
       [this](const new_weights& update) -> result<done> {
+        if (const auto published = ctx_->board->current(); published.weights && !update.policy) {
+          if (update.version != published.version || update.lineage != published.lineage) // ENGA-7
+            return to_caf(
+                {errc::conflict, "version " + std::to_string(update.version) + " is not published any more"});
+          if (auto sound = check(update.weights, published); !sound) return to_caf(sound.error()); // ENGA-8
+        }
         take_weights(update.weights, update.version, update.lineage, update.policy);
         return done{};
       },
@@ -94,10 +117,18 @@ void engine_actor::take(generate ask, reply<generated> answer) {
       open->second.answer = std::move(answer);
       return;
     }
+    if (ctx_->repeat_after && !ask.listener && open->second.context == request.context.size() &&
+        open->second.oldest == ask.oldest) { // asked once more: the answer may be lost
+      open->second.answer = std::move(answer);
+      return;
+    }
     core_->cancel(sequence);
     open_.erase(open);
   }
-  open_turn turn{std::move(answer), known ? known->tokens.size() : 0, journaled, ask.listener};
+  open_turn turn{std::move(answer), known ? known->tokens.size() : 0, journaled,
+                 ask.listener,      request.context.size(),           ask.oldest};
+  if (!known && ctx_->redone && ctx_->redone->begin_turn(sequence, request.context.size()))
+    note_effect(*ctx_, fault_effect::kind::turn_redone, stream_of(rollout_key::of_number(sequence)));
   if (journaled) journal_.begin(request);
   if (known) {
     probe<"engine: a turn goes on after what the journal knows of it">();

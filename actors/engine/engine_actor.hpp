@@ -37,6 +37,9 @@ namespace troupe {
 ///   ENGA-5  Where there are several nodes: no step without its node's lease (actors/cluster/node_lease.hpp), and no journal yet.
 ///   ENGA-6  What an earlier life of a rollout tells it to forget comes late, when a later life's turn is open already: the turn is not
 ///           touched, and what is known of it stays until it is answered.
+///   ENGA-7  Of the learner's weights only those on the board are taken: a late copy of an older message changes nothing.
+///   ENGA-8  They are compared with the board's checksum first. Damaged ones are refused as corrupt, and the learner publishes them
+///           again; nothing is sampled from them.
 class engine_actor {
 public:
   static constexpr const char* name = "engine";
@@ -49,12 +52,15 @@ private:
     std::size_t known = 0; ///< tokens that its request had already
     bool journaled = false;
     actor_ref listener{};
-    bool forget = false; ///< once it is answered
+    std::size_t context = 0;  ///< tokens of its request's
+    std::uint64_t oldest = 0; ///< the version that its asker wants at least
+    bool forget = false;      ///< once it is answered
   };
   void take(generate ask, reply<generated> answer);
   void take_weights(const weights_ptr& weights, std::uint64_t version, std::uint64_t lineage,
                     std::optional<kv_policy> policy = {});
   void deliver(generated turn);
+  expected<void> check(const weights_ptr& weights, const weight_board::entry& published);
   void step();
   void schedule();
   void spread_news();
@@ -77,6 +83,7 @@ private:
   std::vector<generated> finished_;
   std::vector<token_news> news_;
   std::uint64_t version_ = 0, lineage_ = 0;
+  bool damaged_ = false; ///< the last weights that came were
   bool has_weights_ = false, scheduled_ = false, paused_ = false;
   duration started_{}, busy_{};
 

@@ -61,8 +61,7 @@ void evaluator_actor::ended(const rollout_key& key) {
 }
 
 void evaluator_actor::want_slots(std::size_t n) {
-  if (ctx_->evaluation_slots->exchange(n) != n)
-    tell(self_, ctx_->names->find(names::manager), slots_changed{});
+  if (ctx_->evaluation_slots->exchange(n) != n) tell_surely(self_, ctx_, names::manager, slots_changed{});
 }
 
 void evaluator_actor::fill() {

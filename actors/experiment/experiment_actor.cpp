@@ -60,9 +60,13 @@ behavior experiment_actor::make_behavior() {
 void experiment_actor::warm_up_stage() {
   state_ = "warming_up";
   stage("warmup", true, [this] {
+    ctx_->learning->asked = true;
     ask_named(
         self_, ctx_, names::learner, long_patience, warm_up{},
-        [this](const done&) { stage("warmup", false, [this] { before_stage(); }); },
+        [this](const done&) {
+          ctx_->learning->asked = false;
+          stage("warmup", false, [this] { before_stage(); });
+        },
         [this](error why) { finish(std::move(why)); });
   });
 }
@@ -87,7 +91,8 @@ void experiment_actor::next_step() {
   const bool unreported = version > 0 && !recorded_.contains("metric/step/" + std::to_string(version)) &&
                           !planted("step_without_figures");
   if (unreported) probe<"experiment: a durable step without its figures">();
-  if (!unreported && version >= static_cast<std::uint64_t>(ctx_->config.rl.steps)) return after_stage();
+  if (!unreported && (version >= static_cast<std::uint64_t>(ctx_->config.rl.steps) || out_of_time()))
+    return after_stage();
   const auto step = unreported ? version - 1 : version;
   if (paused_) {
     state_ = "paused";
@@ -98,14 +103,16 @@ void experiment_actor::next_step() {
     state_ = "training";
     rl_started_ = stage_started_ = last_status_at_ = ctx_->time->now();
     note({{"kind", "stage"}, {"stage", "rl"}, {"state", "start"}}, [] {});
-    ask( // the engine's figures count from here
-        self_, ctx_->names->find(names::engine), std::chrono::seconds(10), engine_status_request{},
+    ask_named( // the engine's figures count from here
+        self_, ctx_, names::engine, std::chrono::seconds(10), engine_status_request{},
         [this](const engine_status& engine) { last_engine_ = engine; }, [](const error&) {});
     admission(true);
   }
+  ctx_->learning->asked = true;
   ask_named(
       self_, ctx_, names::learner, long_patience, train_step{step},
       [this](const step_report& report) {
+        ctx_->learning->asked = false;
         disagreements_ = 0;
         take_report(report);
       },
@@ -115,6 +122,12 @@ void experiment_actor::next_step() {
         if (why.code != errc::conflict || ++disagreements_ > 100) return finish(std::move(why));
         send_later(self_, std::chrono::milliseconds(50), resume_later{[this] { next_step(); }});
       });
+}
+
+bool experiment_actor::out_of_time() const {
+  const double limit = ctx_->config.rl.time_limit;
+  const double now = state_ == "training" ? seconds(ctx_->time->now() - rl_started_) : 0;
+  return limit > 0 && rl_seconds_before_ + now >= limit;
 }
 
 void experiment_actor::take_report(const step_report& report) {
@@ -152,8 +165,8 @@ void experiment_actor::take_report(const step_report& report) {
                      [this] { next_step(); });
     });
   };
-  ask(
-      self_, ctx_->names->find(names::engine), std::chrono::seconds(10), engine_status_request{},
+  ask_named(
+      self_, ctx_, names::engine, std::chrono::seconds(10), engine_status_request{},
       [complete](const engine_status& engine) { complete(engine); },
       [complete](const error&) { complete(std::nullopt); });
 }
@@ -185,10 +198,10 @@ void experiment_actor::drain(const std::string& why, duration end) {
     if (status.running == 0 || ctx_->time->now() >= end) return finish(error{errc::cancelled, why});
     send_later(self_, std::chrono::milliseconds(50), resume_later{[this, why, end] { drain(why, end); }});
   };
-  ask(self_, ctx_->names->find(names::manager), std::chrono::seconds(1), manager_status_request{}, again,
-      [this, why](const error&) {
-        finish(error{errc::cancelled, why});
-      });
+  ask_named(self_, ctx_, names::manager, std::chrono::seconds(1), manager_status_request{}, again,
+            [this, why](const error&) {
+              finish(error{errc::cancelled, why});
+            });
 }
 
 void experiment_actor::finish(std::optional<error> why) {
@@ -227,8 +240,9 @@ void experiment_actor::stage(std::string_view name, bool start, std::function<vo
 }
 
 void experiment_actor::admission(bool open, bool park) {
+  *ctx_->admission = open;
   ask_named(
-      self_, ctx_, names::manager, std::chrono::seconds(60), set_admission{open, park}, [](const done&) {},
+      self_, ctx_, names::manager, std::chrono::seconds(60), admission_changed{park}, [](const done&) {},
       [](const error& why) { give_up("opening or closing admission", why); });
 }
 

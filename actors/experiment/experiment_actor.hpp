@@ -40,6 +40,7 @@ private:
   void warm_up_stage();
   void before_stage();
   void next_step();
+  bool out_of_time() const;
   void take_report(const step_report& report);
   void after_stage();
   void drain(const std::string& why, duration end);

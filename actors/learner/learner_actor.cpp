@@ -60,6 +60,12 @@ behavior learner_actor::make_behavior() {
         return promise;
       },
       [this](const warm_up_step&) { warm_up_some(); },
+      [this](const weights_damaged& news) -> result<done> {
+        if (ready_ && has_checkpoint_ && news.version == version_ &&
+            version_ == ctx_->board->current().version)
+          publish([] {}); // else others are about to be published
+        return noted(self_);
+      },
       [this](const train_step& ask) -> result<step_report> {
         reply<step_report> answer(self_);
         auto promise = answer.promise();
@@ -127,8 +133,8 @@ void learner_actor::reconcile(const ledger& book) {
   auto told =
       [this,
        publish_then_go] { // before the first next_batch: the buffer may have read the books as they were
-        tell(self_, ctx_->names->find(names::replay), reread_books{});
-        publish_then_go();
+        tell_surely(self_, ctx_, names::replay, std::chrono::seconds(60), reread_books{}, publish_then_go,
+                    [](const error& why) { give_up("having the books read again", why); });
       };
   if (book.steps >
       version_) { // the store is ahead of the newest good checkpoint: what those steps consumed is pending again
@@ -271,8 +277,9 @@ double learner_actor::learning_rate(std::uint64_t step) const {
 
 void learner_actor::ask_batch(std::uint64_t step) {
   busy_step_ = step;
+  const bool follows = last_batch_ && last_batch_->step + 1 == step;
   ask_named(
-      self_, ctx_, names::replay, std::chrono::seconds(30), next_batch{step},
+      self_, ctx_, names::replay, std::chrono::seconds(30), next_batch{step, follows ? last_batch_ : nullptr},
       [this](const batch_ptr& what) { train(what); },
       [this, step](const error& why) {
         if (why.code != errc::timeout) give_up("asking for a batch", why);
@@ -290,6 +297,8 @@ void learner_actor::train(const batch_ptr& what) {
                                                  std::to_string(sample.versions[i]) + " at version " +
                                                  std::to_string(version_)});
   fault_point(*ctx_, "learner", "before_step", names::learner);
+  if (ctx_->redone && ctx_->redone->begin_step(version_))
+    note_effect(*ctx_, fault_effect::kind::step_redone, names::learner);
   const auto start = ctx_->time->now();
   step_made made;
   made.before = weights_checksum(*model_->snapshot());
@@ -395,7 +404,7 @@ void learner_actor::commit_consumption() {
       append_records{{consumption_record(version_ - 1, lineage_, last_extra_["consumed"].as_object())}},
       [this](const std::vector<append_outcome>&) {
         fault_point(*ctx_, "learner", "after_booking", names::learner);
-        tell(self_, ctx_->names->find(names::replay), batch_consumed{last_batch_});
+        tell_surely(self_, ctx_, names::replay, batch_consumed{last_batch_});
         if (buggify<"learner: dies between record and publication">())
           give_up("buggify", {errc::internal, "on purpose"});
         publish([this] {
@@ -435,14 +444,15 @@ void learner_actor::try_save(const std::shared_ptr<const checkpoint>& what,
   send_later(self_, std::chrono::seconds(1), resume_later{[this, what, then] { try_save(what, then); }});
 }
 
-void learner_actor::publish(std::function<void()> then) {
+void learner_actor::publish(std::function<void()> then, int tries) {
   auto weights = model_->snapshot();
-  ctx_->board->publish(weights, version_, lineage_);
+  ctx_->board->publish(weights, version_, lineage_, weights_checksum(*weights));
   recent_[version_] = weights;
   while (recent_.size() > static_cast<std::size_t>(ctx_->config.rl.eta) + 2) recent_.erase(recent_.begin());
   auto told = [this, then] { // LEARN-2
     ctx_->board->confirm(version_);
-    tell(self_, ctx_->names->find(names::manager), version_published{version_});
+    ctx_->learning->made = std::max(ctx_->learning->made.load(), version_ + 1);
+    tell_surely(self_, ctx_, names::manager, version_published{version_});
     then();
   };
   if (planted("version_before_weights")) {
@@ -451,7 +461,12 @@ void learner_actor::publish(std::function<void()> then) {
   }
   ask_named(
       self_, ctx_, names::engine, std::chrono::seconds(60), new_weights{weights, version_, lineage_},
-      [told](const done&) { told(); }, [](const error& why) { give_up("publishing weights", why); });
+      [told](const done&) { told(); },
+      [this, then, tries](const error& why) {
+        constexpr int most = 3; // then the model itself may be what is damaged
+        if (why.code != errc::corrupt || tries >= most) give_up("publishing weights", why);
+        publish(then, tries + 1); // a fresh copy
+      });
 }
 
 void learner_actor::report_step() {

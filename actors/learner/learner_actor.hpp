@@ -12,6 +12,7 @@ double warm_up_rate(const run_config& config, std::int64_t step);
 /// | in         | out                                                                                           |
 /// | warm_up    | done, when version 0 is durable and published                                                 |
 /// | train_step | step_report, when version step+1 is durable and published                                     |
+/// | weights_damaged | done; they are published again                                                           |
 /// tells: metric_record to the recorder (warm-up progress); version_published to the manager; batch_consumed to replay.
 ///
 /// | backpressure: loop | consumes     | waits for             | unblocked by      |
@@ -50,7 +51,7 @@ private:
   // -- training
   void ask_batch(std::uint64_t step);
   void train(const batch_ptr& what);
-  void publish(std::function<void()> then);
+  void publish(std::function<void()> then, int tries = 1);
   void report_step();
   /// LEARN-5, on a few samples of the batch: the largest gap and how many tokens were compared.
   std::pair<double, std::int64_t> compare_logprobs(const batch& what);

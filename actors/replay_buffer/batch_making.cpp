@@ -8,13 +8,15 @@
 
 namespace troupe {
 
-batch_ptr make_batch(const run_context& ctx, std::uint64_t step, const std::vector<std::uint64_t>& groups,
+batch_ptr make_batch(const run_context& ctx, std::uint64_t step, std::uint64_t lineage,
+                     const std::vector<std::uint64_t>& groups,
                      const std::vector<const ended_group*>& members) {
   const auto& rl = ctx.config.rl;
   const auto eta = rl.mode == "sync" ? 0 : static_cast<std::uint64_t>(rl.eta);
   const auto& recipe = *recipe_by_name(rl.loss);
   auto out = std::make_shared<batch>();
   out->step = step;
+  out->lineage = lineage;
   out->groups = groups;
   double reward_sum = 0, turns = 0, calls = 0, staleness_sum = 0, length = 0;
   std::uint64_t n = 0, correct = 0, malformed = 0, skipped = 0, dropped = 0, tokens = 0, beyond = 0,

@@ -11,14 +11,15 @@ namespace troupe {
 behavior replay_buffer::make_behavior() {
   recover();
   return {
-      [this](const group_admitted& news) {
+      [this](const group_admitted& news) -> result<done> {
         if (known_.insert(news.group).second) groups_[news.group].version = news.version;
+        return noted(self_);
       },
       [this](const rollout_finished& end) -> result<done> {
         auto found = groups_.find(end.what->key().group);
         if (found != groups_.end() && found->second.failed.contains(end.what->key().attempt))
-          return noted(self_);                           // it was given up, and that is on the books
-        if (found == groups_.end()) return noted(self_); // consumed already: a rollout that reported again
+          return noted(self_); // it was given up, and that is on the books
+        if (found == groups_.end()) return not_open(end.what->key().group);
         found->second.finished.emplace(end.what->key().attempt, end.what);
         found->second.parked.erase(end.what->key().attempt);
         try_batch();
@@ -31,7 +32,7 @@ behavior replay_buffer::make_behavior() {
         if (found == groups_.end() && ready_ && known_.contains(end.key.group))
           return noted(self_); // its group has left with what it had
         note_failure(end);
-        if (found == groups_.end()) return noted(self_);
+        if (found == groups_.end()) return not_open(end.key.group);
         found->second.failed.emplace(end.key.attempt, end.reason);
         found->second.parked.erase(end.key.attempt);
         try_batch();
@@ -39,46 +40,39 @@ behavior replay_buffer::make_behavior() {
       },
       [this](const retry_wanted& wish) -> result<retry_granted> { return grant_retry(wish.key); },
       [this](const rollout_parked& news) -> result<done> {
-        if (!reports_.fresh(news.report)) return noted(self_);
         auto found = groups_.find(news.key.group);
-        if (found == groups_.end() || found->second.finished.contains(news.key.attempt)) return noted(self_);
+        if (found == groups_.end()) return not_open(news.key.group);
+        if (!reports_.fresh(news.report)) return noted(self_);
+        if (found->second.finished.contains(news.key.attempt)) return noted(self_);
         found->second.parked.insert(news.key.attempt);
         try_batch(); // one less to wait for
         return noted(self_);
       },
-      [this](const group_readmitted& news) {
+      [this](const group_readmitted& news) -> result<done> {
         auto found = groups_.find(news.group);
-        if (found == groups_.end()) return;
+        if (found == groups_.end()) return not_open(news.group);
+        if (!reports_.fresh(news.report)) return noted(self_);
         found->second.parked.clear();
         found->second.version = std::max(found->second.version, news.version);
+        return noted(self_);
       },
       [this](const next_batch& ask) -> result<batch_ptr> {
         reply<batch_ptr> answer(self_);
         auto promise = answer.promise();
-        wanted_step_ = ask.step;
-        askers_.push_back(std::move(answer));
-        if (ready_ && ask.step < steps_) {
-          probe<
-              "replay: asked for a step that it has consumed">(); // the learner went back to an older checkpoint: so do the books
-          groups_.clear();
-          current_.reset();
-          recover();
-        }
+        if (ask.before) take_consumption(ask.before);
+        askers_.push_back({ask.step, std::move(answer)});
         try_batch();
         return promise;
       },
-      [this](const batch_consumed& news) {
-        if (ready_)
-          consumed(*news.what);
-        else if (!planted("late_batch_dropped"))
-          late_.push_back(news.what); // the ledger we are reading may be older
+      [this](const batch_consumed& news) -> result<done> {
+        take_consumption(news.what);
+        return noted(self_);
       },
-      [this](const reread_books&) {
-        if (planted("books_not_reread")) return;
+      [this](const reread_books&) -> result<done> {
+        if (planted("books_not_reread")) return noted(self_);
         if (!ready_) probe<"replay: the books change while it reads them">();
-        current_.reset();
-        askers_.clear(); // a learner that is dead: its step may be ahead of the books now
         recover();
+        return noted(self_);
       },
       [this](const balance_request&) -> result<balance> {
         if (ready_) return sheet();
@@ -144,6 +138,21 @@ result<retry_granted> replay_buffer::grant_retry(const rollout_key& key) {
   return promise;
 }
 
+result<done> replay_buffer::not_open(std::uint64_t group) {
+  if (!may_be_lost(*ctx_, names::replay) || (ready_ && known_.contains(group)))
+    return noted(self_); // consumed already: a rollout that reported again
+  probe<"replay: news of a group that it does not know yet">();
+  return to_caf(
+      {errc::unavailable, "group " + std::to_string(group) + " is not admitted, as far as is known"});
+}
+
+void replay_buffer::take_consumption(const batch_ptr& what) {
+  if (ready_)
+    consumed(*what);
+  else
+    late_.push_back(what); // the ledger we are reading may be older
+}
+
 balance replay_buffer::sheet() const {
   balance out;
   out.accepted = known_.size() * static_cast<std::uint64_t>(ctx_->config.rl.group_size);
@@ -170,11 +179,12 @@ void replay_buffer::recover() {
         trained_ = book.trained;
         retired_ = book.retired;
         steps_ = book.steps;
+        lineage_ = book.lineage;
         ready_ = true;
         if (!late_.empty()) probe<"replay: a consumption arrives while it reads the books">();
         for (const auto& what : std::exchange(late_, {})) consumed(*what);
         for (auto& asker : std::exchange(balance_askers_, {})) asker.deliver(sheet());
-        if (!book.open_groups.empty()) tell(self_, ctx_->names->find(names::manager), recover_rollouts{});
+        if (!book.open_groups.empty()) tell_surely(self_, ctx_, names::manager, recover_rollouts{});
         try_batch();
       },
       [](const error& why) { give_up("reading the ledger", why); });
@@ -189,18 +199,36 @@ bool replay_buffer::complete(const group_state& group) const {
 }
 
 void replay_buffer::try_batch() {
-  if (!ready_ || askers_.empty()) return;
-  if (current_ && current_->step != wanted_step_)
-    consumed(*current_); // the learner asks for the next: this one is durable
+  if (!ready_) return;
+  std::erase_if(askers_, [&](auto& it) {
+    if (it.step >= steps_) return false;
+    probe<"replay: asked for a step that it has consumed">();
+    it.answer.fail(
+        {errc::conflict, "step " + std::to_string(it.step) + " is consumed, the next is " +
+                             std::to_string(steps_)}); // a dead learner's, or a copy of an old message
+    return true;
+  });
+  if (askers_.empty()) return;
+  if (std::none_of(askers_.begin(), askers_.end(), [&](const auto& it) { return it.step == steps_; })) {
+    if (std::exchange(ahead_, askers_.back().step) != askers_.back().step)
+      return recover(); // the books may be newer
+    for (auto& it : std::exchange(askers_, {}))
+      it.answer.fail({errc::conflict, "asked for step " + std::to_string(it.step) + ", the books are at " +
+                                          std::to_string(steps_)});
+    return;
+  }
+  ahead_.reset();
+  if (current_ && (current_->step != steps_ || current_->lineage != lineage_)) current_.reset();
   if (!current_) {
     auto groups = choose_groups();
     if (!groups) return;
     std::vector<const ended_group*> members;
     for (auto id : *groups) members.push_back(&groups_.at(id));
-    current_ = make_batch(*ctx_, wanted_step_, *groups, members);
+    current_ = make_batch(*ctx_, steps_, lineage_, *groups, members);
   }
-  auto askers = std::exchange(askers_, {});
-  for (auto& asker : askers) asker.deliver(current_);
+  for (auto& it : askers_)
+    if (it.step == steps_) it.answer.deliver(current_);
+  std::erase_if(askers_, [&](const auto& it) { return it.step == steps_; });
   if (buggify<"replay: it dies behind its batch">()) give_up("buggify", {errc::internal, "on purpose"});
 }
 
@@ -209,10 +237,10 @@ std::optional<std::vector<std::uint64_t>> replay_buffer::choose_groups() {
   std::vector<open_group> open;
   for (const auto& [id, group] : groups_) {
     const bool whole = complete(group);
-    auto oldest = wanted_step_;
+    auto oldest = steps_;
     if (whole)
       for (const auto& [attempt, t] : group.finished) oldest = std::min(oldest, t->oldest_version());
-    if (oldest + eta() < wanted_step_ && ctx_->config.rl.beyond_eta == "retire")
+    if (oldest + eta() < steps_ && ctx_->config.rl.beyond_eta == "retire")
       stale.push_back(id);
     else if (group.parked.empty())
       open.push_back({id, group.version, whole});
@@ -221,7 +249,7 @@ std::optional<std::vector<std::uint64_t>> replay_buffer::choose_groups() {
   // Versions rise with the ids but for groups that were parked, and after a rollback.
   std::stable_sort(open.begin(), open.end(),
                    [](const auto& a, const auto& b) { return a.version < b.version; });
-  return choose_batch(open, wanted_step_, eta(),
+  return choose_batch(open, steps_, eta(),
                       static_cast<std::size_t>(ctx_->config.rl.groups_per_step)); // REP-1
 }
 
@@ -233,14 +261,14 @@ void replay_buffer::retire_stale(std::uint64_t group) {
   ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60),
       append_records{{group_retired_record(group, "stale", rollouts)}},
-      [this](const std::vector<append_outcome>&) {
-        tell(self_, ctx_->names->find(names::manager), groups_retired{1});
+      [this, group](const std::vector<append_outcome>&) {
+        tell_surely(self_, ctx_, names::manager, group_retired{group});
       },
       [](const error& why) { give_up("committing a retirement", why); });
 }
 
 void replay_buffer::consumed(const batch& what) {
-  if (what.step < steps_) return; // counted already
+  if (what.step < steps_ || what.lineage < lineage_) return; // counted already, or undone
   if (!planted("consumed_stays"))
     for (auto id : what.groups) groups_.erase(id);
   trained_ += what.samples.size();

@@ -20,6 +20,7 @@ namespace troupe {
 /// | batch_consumed   | -  (its groups leave)                                                            |
 /// | reread_books     | -  (the learner's start added to the ledger what a crash had kept from it)       |
 /// | balance_request  | balance                                                                          |
+/// What is told is acknowledged with done, and counts once however often it comes.
 ///
 /// | backpressure: loop | consumes     | waits for                          | unblocked by     |
 /// | batches            | whole groups | groups_per_step complete groups, none left to be overdue | rollouts that end |
@@ -46,6 +47,13 @@ private:
     std::uint64_t version = 0; ///< at admission, or when its parked rollouts went on
     std::set<std::uint32_t> parked;
   };
+  struct asker {
+    std::uint64_t step;
+    reply<batch_ptr> answer;
+  };
+  /// The answer to news of a group that is not open: it has left, or (where messages may be lost) is not known yet.
+  result<done> not_open(std::uint64_t group);
+  void take_consumption(const batch_ptr& what);
   balance sheet() const;
   void note_failure(const rollout_failed& end);
   result<retry_granted> grant_retry(const rollout_key& key);
@@ -64,12 +72,13 @@ private:
   std::map<std::uint64_t, group_state> groups_; ///< open ones, in admission order
   std::set<std::uint64_t> known_;               ///< groups admitted so far
   recent_reports reports_;
-  std::uint64_t trained_ = 0, steps_ = 0;
+  std::uint64_t trained_ = 0;
+  std::uint64_t steps_ = 0, lineage_ = 0; ///< consumed so far; rollbacks so far
+  std::optional<std::uint64_t> ahead_;    ///< a step beyond the books, for which they were read again
   std::map<std::string, std::uint64_t> retired_;
   batch_ptr current_;           ///< handed out, not yet consumed
   std::vector<batch_ptr> late_; ///< consumed while the ledger was being read
-  std::uint64_t wanted_step_ = 0;
-  std::vector<reply<batch_ptr>> askers_;
+  std::vector<asker> askers_;
   std::vector<reply<balance>> balance_askers_; ///< while the books are being read
 };
 

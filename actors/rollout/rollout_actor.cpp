@@ -34,22 +34,30 @@ behavior rollout_actor::make_behavior() {
       [this](const std::vector<record>& records) { restore(records); },
       [](const error& why) { give_up("reading the rollout's records", why); });
   return {
-      [this](const tool_finished& got) { take_result(got); },
+      [this](const tool_finished& got) -> result<done> {
+        take_result(got);
+        return noted(self_);
+      },
       [this](const tool_check&) { check_tools(); },
-      [this](const park_rollout& wish) {
+      [this](const park_rollout& wish) -> result<done> {
         park_wanted_ = true;
         park_soon_ = park_soon_ || wish.soon;
         if (checking_ && may_park() && trajectory_->next() == trajectory::need::tools) park();
+        return noted(self_);
       },
-      [this](const yield_slot&) {
+      [this](const yield_slot&) -> result<done> {
         yield_wanted_ = job_.key.why == purpose::train;
         if (checking_ && yield_wanted_ && trajectory_->next() == trajectory::need::tools) yield();
+        return noted(self_);
       },
       [this](const unpark_rollout& by) -> result<done> {
         if (by.placed != job_.placed) self_->quit(to_caf({errc::in_use, "it was placed anew"}));
         if (ending_ || by.placed != job_.placed) return to_caf({errc::unavailable, "it is about to end"});
         if (slot_ == slot::parking) slot_again_ = true;
-        if (slot_ == slot::free) take_slot();
+        if (slot_ == slot::free) {
+          take_slot();
+          if (trajectory_->next() == trajectory::need::turn) generate_turn(); // it only waited to be heard
+        }
         return done{};
       },
       resume_handler(),
@@ -61,7 +69,13 @@ void rollout_actor::restore(const std::vector<record>& records) {
   retries_ = failure.retries;
   if (failure.failed) return report_failure(*failure.failed); // again: who waits for it may be new
   if (auto ok = replay_records(*trajectory_, records, observed_); !ok) return fail_rollout(ok.error());
+  if (trajectory_->judged()) progressed(); // it only has to say so: that it is killed is not its task's fault
   advance();
+}
+
+void rollout_actor::progressed() {
+  if (!std::exchange(progressed_, true))
+    tell(self_, ctx_->names->find(names::rollouts), child_progressed{stream_of(job_.key)});
 }
 
 void rollout_actor::fault(std::string_view point) const {
@@ -94,12 +108,8 @@ void rollout_actor::advance() {
 // -- a turn ----------------------------------------------------------------------------------------------------------------------
 
 void rollout_actor::generate_turn() {
-  if (std::exchange(generating_, true) && !planted("two_turns_at_once")) return; // ROLL-8
   if (job_.version > ctx_->board->confirmed()) // ROLL-5: the weights went back; they will be there again
-    return send_later(self_, std::chrono::milliseconds(20), resume_later{[this] {
-                        generating_ = false;
-                        advance();
-                      }});
+    return send_later(self_, std::chrono::milliseconds(20), resume_later{[this] { advance(); }});
   generate_request request;
   request.sequence = job_.key.number();
   request.group = job_.key.group_number();
@@ -128,11 +138,9 @@ void rollout_actor::generate_turn() {
             [this, turn](const std::vector<append_outcome>&) { // ROLL-1
               fault("turn_committed");
               trajectory_->add_turn(turn);
-              generating_ = false;
               observed_.clear();
               finished_turn_ = true;
-              if (!std::exchange(progressed_, true)) // ROLL-6
-                tell(self_, ctx_->names->find(names::rollouts), child_progressed{stream_of(job_.key)});
+              progressed(); // ROLL-6
               advance();
             },
             [this](const error& why) { lost("committing a turn", why); });
@@ -241,7 +249,7 @@ void rollout_actor::take_observations() {
   trajectory_->add_observations(all);
   observed_.clear();
   if (slot_ == slot::held || trajectory_->next() == trajectory::need::verdict) return advance();
-  if (slot_ == slot::free && slot_heard_) self_->quit(); // its next life goes on
+  if (slot_ == slot::free && !telling_) self_->quit(); // its next life goes on
 }
 
 // -- parked ----------------------------------------------------------------------------------------------------------------------
@@ -263,18 +271,17 @@ void rollout_actor::park() {
 void rollout_actor::yield() {
   if (slot_ != slot::held) return;
   slot_ = slot::free;
-  slot_heard_ = false;
+  telling_ = true;
   tell_surely(
       self_, ctx_, names::manager, report_patience, slot_yielded{job_.key, report_number()},
       [this] { without_slot(); }, [this](const error& why) { lost("reporting that a slot is free", why); });
 }
 
-/// Whoever gives slots has heard.
+/// Whoever gives slots has heard. It may have one again already.
 void rollout_actor::without_slot() {
-  slot_heard_ = true;
-  if (trajectory_->next() != trajectory::need::turn) return; // its tools still run
-  if (slot_ == slot::free) return self_->quit();
-  generate_turn(); // it has a slot again already
+  telling_ = false;
+  if (slot_ == slot::free && trajectory_->next() == trajectory::need::turn)
+    self_->quit(); // else its tools still run
 }
 
 std::uint64_t rollout_actor::report_number() {
@@ -289,7 +296,7 @@ void rollout_actor::take_slot() {
 
 void rollout_actor::parked() {
   slot_ = slot::free;
-  slot_heard_ = false;
+  telling_ = true;
   const rollout_parked news{job_.key, report_number()};
   auto unheard = [this](const error& why) { lost("reporting that a rollout is parked", why); };
   tell_surely(
@@ -351,8 +358,8 @@ void rollout_actor::report_end(News news) {
       [this, unheard] {
         tell(self_, ctx_->names->find(names::engine), forget_sequence{job_.key.number()});
         tell_surely(
-            self_, ctx_, names::manager, report_patience, rollout_ended{job_.key}, [this] { self_->quit(); },
-            unheard);
+            self_, ctx_, names::manager, report_patience, rollout_ended{job_.key, report_number()},
+            [this] { self_->quit(); }, unheard);
       },
       unheard);
 }
@@ -390,9 +397,9 @@ void start_rollout_here(self_ptr self, const context_ptr& ctx, const rollout_job
       [self, ctx, job, refused = std::move(refused)](error why) {
         if (why.code != errc::conflict) return refused(std::move(why));
         // It runs already. Parked, it waits for its tools: it has a slot again. Or it is just ending: then start it after all.
-        ask(
-            self, ctx->names->find_here(stream_of(job.key)), std::chrono::seconds(60),
-            unpark_rollout{job.placed}, [](const done&) {},
+        ask_life(
+            self, ctx, stream_of(job.key), ctx->names->find_here(stream_of(job.key)),
+            std::chrono::seconds(60), unpark_rollout{job.placed}, [](const done&) {},
             [self, ctx, job, refused](const error&) {
               send_later(self, std::chrono::milliseconds(5),
                          resume_later{[=] { start_rollout_here(self, ctx, job, refused); }});

@@ -36,7 +36,7 @@ namespace troupe {
 ///   ROLL-7  Where there are several nodes, its records carry its placement; once another placement goes on with it, it ends without
 ///           a word. What it has to report it repeats until it is heard.
 ///   ROLL-8  One turn is sampled at a time: also where its slot comes back, and its tools are done, before the news that the slot was
-///           free has been heard.
+///           free has been heard. It ends without a slot only after that news is heard.
 class rollout_actor {
 public:
   static constexpr const char* name = "rollout";
@@ -70,6 +70,7 @@ private:
   new_record placed(new_record what) const;
   void without_slot();
   std::uint64_t report_number();
+  void progressed();
   void fault(std::string_view point) const;
   duration turn_patience() const;
 
@@ -82,14 +83,13 @@ private:
   bool checking_ = false; ///< a tool_check is on its way
   /// parking: its record is on the way to the store.
   enum class slot : std::uint8_t { held, parking, free } slot_ = slot::held;
-  bool slot_heard_ = true;    ///< whoever gives slots knows that it is free: before, its end would leave it taken for ever
+  bool telling_ = false;      ///< that it has no slot
   bool ending_ = false;       ///< it only waits until its end is heard
   std::uint64_t reports_ = 0; ///< of this life
   bool slot_again_ = false;   ///< given back while it was parking
   bool park_wanted_ = false, park_soon_ = false, yield_wanted_ = false;
   std::uint64_t retries_ = 0;  ///< after a quarantine, by hand
-  bool progressed_ = false;    ///< this life has committed a turn
-  bool generating_ = false;    ///< a turn is being sampled or committed
+  bool progressed_ = false;    ///< this life has committed a turn, or found its verdict
   bool failing_ = false;       ///< its failure is on the way to the store
   bool finished_turn_ = false; ///< in this life, or since it has its slot again
   duration started_{}, tools_asked_{};

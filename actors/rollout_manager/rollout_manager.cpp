@@ -13,27 +13,32 @@ namespace troupe {
 behavior rollout_manager::make_behavior() {
   recover();
   return {
-      [this](const version_published&) {
+      [this](const version_published&) -> result<done> {
         if (ctx_->config.rollout.park_on_publish) park_running(false);
         readmit_into_room();
         admit();
         fill_slots();
+        return noted(self_);
       },
       [this](const weights_went_back&) { return hold_back(); },
-      [this](const groups_retired& gone) {
-        retired_ += gone.count;
+      [this](const group_retired& gone) -> result<done> {
+        retired_.insert(gone.group);
         admit();
+        return noted(self_);
       },
       [this](const rollout_ended& gone) -> result<done> {
+        if (!fresh(gone.report)) return noted(self_);
         if (ctx_->cluster) tell(self_, ctx_->names->find(names::cluster), rollout_over{gone.key});
         if (!planted("slot_leaked")) running_.erase(gone.key);
         yielding_.erase(gone.key);
         std::erase(waiting_, gone.key); // held back, and ended before it was stopped
-        if (report_again_.erase(gone.key) > 0) {
-          probe<"manager: a rollout reports again to a new buffer">(); // MAN-7
-          waiting_.push_front(gone.key);
-        } else {
-          known_.erase(gone.key);
+        if (auto it = known_.find(gone.key); it != known_.end()) {
+          if (std::exchange(it->second.again, false)) {
+            probe<"manager: a rollout reports again to a new buffer">(); // MAN-7
+            waiting_.push_front(gone.key);
+          } else {
+            known_.erase(it);
+          }
         }
         if (auto group = parked_.find(gone.key.group); group != parked_.end()) {
           group->second.erase(gone.key);
@@ -43,7 +48,7 @@ behavior rollout_manager::make_behavior() {
         return noted(self_);
       },
       [this](const rollout_parked& news) -> result<done> {
-        if (!reports_.fresh(news.report)) return noted(self_);
+        if (!fresh(news.report)) return noted(self_);
         if (!known_.contains(news.key)) return noted(self_); // the books will name it, or it was given up
         if (ctx_->cluster) tell(self_, ctx_->names->find(names::cluster), rollout_over{news.key, true});
         running_.erase(news.key);
@@ -54,7 +59,7 @@ behavior rollout_manager::make_behavior() {
         return noted(self_);
       },
       [this](const slot_yielded& news) -> result<done> {
-        if (!reports_.fresh(news.report)) return noted(self_);
+        if (!fresh(news.report)) return noted(self_);
         if (running_.erase(news.key) == 0) return noted(self_); // given up or held back meanwhile
         if (ctx_->cluster) tell(self_, ctx_->names->find(names::cluster), rollout_over{news.key, true});
         probe<"manager: a rollout yields its slot">();
@@ -65,16 +70,23 @@ behavior rollout_manager::make_behavior() {
         fill_slots();
         return noted(self_);
       },
-      [this](const slots_changed&) { fill_slots(); },
+      [this](const slots_changed&) -> result<done> {
+        fill_slots();
+        return noted(self_);
+      },
       [this](const retry_rollout& wish) -> result<done> {
         reply<done> answer(self_);
         auto promise = answer.promise();
         retry(wish.key, std::move(answer));
         return promise;
       },
-      [this](const recover_rollouts&) {
-        report_again_.insert(running_.begin(), running_.end());
+      [this](const recover_rollouts&) -> result<done> {
+        // Who runs now may have reported to the buffer that died: when it ends, it starts once more and reports again.
+        for (const auto& key : running_)
+          if (auto it = known_.find(key); it != known_.end())
+            it->second.again = true; // MAN-7
         recover();
+        return noted(self_);
       },
       [this](const rollouts_lost&) {
         probe<"manager: all rollouts are lost with their supervisor">();
@@ -83,8 +95,7 @@ behavior rollout_manager::make_behavior() {
         yielding_.clear();
         fill_slots();
       },
-      [this](const set_admission& wish) -> result<done> {
-        *ctx_->admission = wish.open;
+      [this](const admission_changed& wish) -> result<done> {
         if (wish.park) park_running(true);
         admit();
         fill_slots();
@@ -107,8 +118,7 @@ void rollout_manager::recover() {
         admitted_ = std::max(admitted_, book.admitted);
         retired_ = book.retired_groups;
         for (auto group : book.open_groups) { // an earlier life may have died before it could tell
-          tell(self_, ctx_->names->find(names::replay), group_admitted{group, book.group_versions.at(group)});
-          if (!planted("open_groups_forgotten")) enqueue(group, book.group_versions.at(group));
+          if (!planted("open_groups_forgotten")) tell_admitted(group, book.group_versions.at(group));
         }
         ready_ = true;
         admit();
@@ -121,12 +131,12 @@ std::uint64_t rollout_manager::window() const {
   const auto per_step = static_cast<std::uint64_t>(ctx_->config.rl.groups_per_step);
   const auto eta = ctx_->config.rl.mode == "sync" ? 0 : static_cast<std::uint64_t>(ctx_->config.rl.eta);
   const auto more = planted("capacity_one_more") ? 1u : 0u;
-  return (eta + ctx_->board->confirmed() + 1) * per_step + retired_ + more;
+  return (eta + ctx_->board->confirmed() + 1) * per_step + retired_.size() + more;
 }
 
 std::uint64_t rollout_manager::capacity() const {
   const auto all =
-      static_cast<std::uint64_t>(ctx_->config.rl.steps * ctx_->config.rl.groups_per_step) + retired_;
+      static_cast<std::uint64_t>(ctx_->config.rl.steps * ctx_->config.rl.groups_per_step) + retired_.size();
   const auto in_their_place = std::min<std::uint64_t>(
       parked_.size(), static_cast<std::uint64_t>(ctx_->config.rollout.max_parked_groups));
   return std::min(window() + in_their_place, all);
@@ -138,8 +148,16 @@ void rollout_manager::readmit_into_room() {
 
 void rollout_manager::readmit_oldest() {
   auto group = parked_.extract(parked_.begin());
-  tell(self_, ctx_->names->find(names::replay), group_readmitted{group.key(), ctx_->board->confirmed()});
-  waiting_.insert(waiting_.begin(), group.mapped().begin(), group.mapped().end());
+  ++readmitting_;
+  tell_surely( // before they can park anew
+      self_, ctx_, names::replay, std::chrono::seconds(60),
+      group_readmitted{group.key(), ctx_->board->confirmed(), derive_seed(self_->id(), ++reports_made_)},
+      [this, keys = group.mapped()] {
+        --readmitting_;
+        waiting_.insert(waiting_.begin(), keys.begin(), keys.end());
+        if (may_be_lost(*ctx_, names::replay)) fill_slots();
+      },
+      [](const error& why) { give_up("telling that a group goes on", why); });
 }
 
 void rollout_manager::park_running(bool soon) {
@@ -147,7 +165,7 @@ void rollout_manager::park_running(bool soon) {
     if (ctx_->cluster)
       tell(self_, ctx_->names->find(names::cluster), park_remote{key, soon});
     else
-      tell(self_, ctx_->names->find(stream_of(key)), park_rollout{soon});
+      tell_life(self_, ctx_, stream_of(key), ctx_->names->find(stream_of(key)), park_rollout{soon}, [] {});
 }
 
 void rollout_manager::admit() {
@@ -165,21 +183,32 @@ void rollout_manager::admit() {
           give_up("buggify", {errc::internal, "on purpose"});
         admitting_ = false;
         admitted_ = std::max(admitted_, last);
-        for (auto group = first; group < last; ++group) {
-          tell(self_, ctx_->names->find(names::replay), group_admitted{group, version});
-          enqueue(group, version);
-        }
+        for (auto group = first; group < last; ++group) tell_admitted(group, version);
         fill_slots();
         admit();
       },
       [](const error& why) { give_up("committing an admission", why); });
 }
 
+void rollout_manager::tell_admitted(std::uint64_t group, std::uint64_t version) {
+  tell_surely(
+      self_, ctx_, names::replay, std::chrono::seconds(60), group_admitted{group, version},
+      [this, group, version] {
+        enqueue(group, version);
+        if (may_be_lost(*ctx_, names::replay)) fill_slots();
+      },
+      [](const error& why) { give_up("telling of an admission", why); });
+}
+
+bool rollout_manager::fresh(std::uint64_t report) {
+  return planted("old_news_counts") || reports_.fresh(report);
+}
+
 void rollout_manager::enqueue(std::uint64_t group, std::uint64_t version) {
   for (std::uint32_t attempt = 0; attempt < static_cast<std::uint32_t>(ctx_->config.rl.group_size);
        ++attempt) {
     const rollout_key key{purpose::train, group, attempt};
-    if (known_.emplace(key, version).second) waiting_.push_back(key);
+    if (known_.emplace(key, known{version}).second) waiting_.push_back(key);
   }
 }
 
@@ -194,8 +223,8 @@ result<done> rollout_manager::hold_back() {
   auto held = [open, answer = std::make_shared<reply<done>>(std::move(answer))] {
     if (--*open == 0) answer->deliver(done{});
   };
-  for (const auto& [key, version] : known_) {
-    if (version <= ctx_->board->confirmed()) continue;
+  for (const auto& [key, it] : known_) {
+    if (it.version <= ctx_->board->confirmed()) continue;
     probe<"manager: a rollout is held back for newer weights">();
     yielding_.erase(key);
     if (running_.erase(key) > 0) waiting_.push_back(key);
@@ -223,7 +252,7 @@ void rollout_manager::make_room() {
   over -= std::min(over, slots());
   std::set<rollout_key> older; // than some that run
   for (const auto& key : waiting_)
-    if (known_.at(key) <= ctx_->board->confirmed()) older.insert(key);
+    if (known_.at(key).version <= ctx_->board->confirmed()) older.insert(key);
   auto next = older.begin();
   for (auto it = running_.rbegin(); it != running_.rend(); ++it) {
     if (yielding_.contains(*it)) {
@@ -236,7 +265,7 @@ void rollout_manager::make_room() {
     if (ctx_->cluster) // MAN-6
       tell(self_, ctx_->names->find(names::cluster), park_remote{*it, false, true});
     else
-      tell(self_, ctx_->names->find(stream_of(*it)), yield_slot{});
+      tell_life(self_, ctx_, stream_of(*it), ctx_->names->find(stream_of(*it)), yield_slot{}, [] {});
   }
 }
 
@@ -247,7 +276,7 @@ void rollout_manager::retry(const rollout_key& key, reply<done> answer) {
       self_, ctx_, names::replay, std::chrono::seconds(10), retry_wanted{key},
       [this, key, shared, refuse](const retry_granted& granted) {
         auto start = [this, key, shared, version = granted.version] {
-          if (known_.emplace(key, version).second) waiting_.push_front(key);
+          if (known_.emplace(key, known{version}).second) waiting_.push_front(key);
           shared->deliver(done{});
           fill_slots();
         };
@@ -264,19 +293,19 @@ void rollout_manager::fill_slots() {
   make_room();
   while (ready_ && *ctx_->admission && running_.size() < slots()) {
     const auto next = std::find_if(waiting_.begin(), waiting_.end(), // MAN-5
-                                   [&](const rollout_key& key) { return known_.at(key) <= weights; });
+                                   [&](const rollout_key& key) { return known_.at(key).version <= weights; });
     if (next == waiting_.end()) {
-      if (admitting_ || parked_.empty()) return;
+      if (admitting_ || readmitting_ > 0 || parked_.empty()) return;
       readmit_oldest(); // MAN-4: rather than an idle slot
       continue;
     }
     const auto key = *next;
     waiting_.erase(next);
     running_.insert(key);
-    rollout_job job{key, ctx_->train_task(key.group), {}, known_.at(key), names::replay};
+    rollout_job job{key, ctx_->train_task(key.group), {}, known_.at(key).version, names::replay};
     job.sampling.temperature = ctx_->config.rollout.temperature;
     start_rollout(self_, ctx_, job, [this, key](const error& why) {
-      tell(self_, ctx_->names->find(names::replay), rollout_failed{key, why});
+      tell_surely(self_, ctx_, names::replay, rollout_failed{key, why});
       running_.erase(key);
       known_.erase(key);
       fill_slots();

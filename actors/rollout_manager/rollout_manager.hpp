@@ -17,11 +17,12 @@ namespace troupe {
 /// | slot_yielded           | its slot is given to the next; it waits for one in its place     |
 /// | slots_changed          | training rollouts are asked to yield, or slots are given out     |
 /// | retry_rollout          | done: a quarantined rollout is tried again                       |
-/// | groups_retired         | as many groups more                                              |
+/// | group_retired          | a group more                                                     |
 /// | weights_went_back      | done, when no rollout runs that was admitted for newer weights   |
 /// | recover_rollouts       | every rollout of an unconsumed group is started (again)          |
-/// | set_admission          | done                                                             |
+/// | admission_changed      | -                                                                |
 /// | manager_status_request | manager_status                                                   |
+/// All but the last are acknowledged with done, and count once however often they come.
 ///
 /// | backpressure: loop | consumes      | waits for                                               | unblocked by            |
 /// | admission          | tasks         | admitted - retired < (eta + version + 1) * batch        | a weight publication    |
@@ -62,19 +63,28 @@ private:
   void retry(const rollout_key& key, reply<done> answer);
   std::size_t slots() const;
   result<done> hold_back();
+  bool fresh(std::uint64_t report);
+  /// The buffer's news of this group reaches it before the group's rollouts start.
+  void tell_admitted(std::uint64_t group, std::uint64_t version);
   std::uint64_t window() const;
   std::uint64_t capacity() const;
 
   self_ptr self_;
   context_ptr ctx_;
-  std::uint64_t admitted_ = 0, retired_ = 0;
+  struct known {
+    std::uint64_t version = 0; ///< at its group's admission
+    bool again = false;        ///< when it ends it starts once more, to report again
+  };
+  std::uint64_t admitted_ = 0;
+  std::set<std::uint64_t> retired_; ///< groups
   std::deque<rollout_key> waiting_;
-  std::map<rollout_key, std::uint64_t> known_; ///< waiting or running, and the version at their admission
+  std::map<rollout_key, known> known_; ///< waiting, running or parked
   std::set<rollout_key> running_;
   std::set<rollout_key> yielding_;                        ///< running ones that were asked for their slot
-  std::set<rollout_key> report_again_;                    ///< running ones that a new buffer may not hear of
   std::map<std::uint64_t, std::set<rollout_key>> parked_; ///< by group
   recent_reports reports_;
+  std::uint64_t reports_made_ = 0; ///< of this life
+  int readmitting_ = 0;            ///< groups of which the buffer has not heard yet
   bool ready_ = false, admitting_ = false;
 };
 

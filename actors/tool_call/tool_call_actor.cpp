@@ -133,8 +133,7 @@ void tool_call_actor::commit(observation result) {
 
 void tool_call_actor::answer(tool_finished what) {
   auto asker = effect_ ? ctx_->names->find(stream_of(job_.key)) : job_.asker;
-  tell(self_, asker, std::move(what));
-  self_->quit();
+  tell_life(self_, ctx_, stream_of(job_.key), asker, std::move(what), [this] { self_->quit(); });
 }
 
 observation tool_call_actor::observe(expected<std::string> answer) const {
@@ -145,6 +144,7 @@ observation tool_call_actor::observe(expected<std::string> answer) const {
 expected<std::string> tool_call_actor::call() const {
   if (change_ && change_->what == fault_kind::fail)
     return fail(errc::unavailable, std::string(tool_outcomes::injected_failure));
+  if (change_ && change_->what == fault_kind::wrong) return std::string(tool_outcomes::injected_shape);
   if (change_ && change_->what == fault_kind::garbage) return std::string(tool_outcomes::injected_garbage);
   auto* it = find_tool(*ctx_, job_.what.tool);
   if (!it) return fail(errc::not_found, "no tool is called " + job_.what.tool);

@@ -11,6 +11,8 @@ inline constexpr std::string_view no_answer = "the tool did not answer in time";
 inline constexpr std::string_view over_budget =
     "the search took longer than its budget"; ///< tools/search_index.cpp
 inline constexpr std::string_view injected_failure = "the tool failed: injected";
+inline constexpr std::string_view injected_shape =
+    R"({"status": 200, "items": null})"; ///< well-formed, and no answer
 inline constexpr std::string_view injected_garbage{"\xff\xfe\x00{]garbage\x80", 13};
 
 /// It came from the moment, not from the call: calling again may answer otherwise.

@@ -30,6 +30,7 @@ public:
     wanted.change(*run);
     ctx = run;
     auto tree = tree_options(ctx);
+    tree.crash_loop.lives = 0;
     tree.intensity = 100000; // here many deaths are the point; escalation has its own tests
     tree.time = &simulated.time();
     simulated.own(spawn_supervisor(simulated.system(), tree, tree_children(ctx)));

@@ -53,6 +53,11 @@ TEST_P(AWorld, HoldsItsChecksForEverySeed) {
   if (wants(what->faults.disk_full)) {
     EXPECT_GT(result.disk_full, seeds / 4);
   }
+  if (wants(what->network.lost) && what->workload.workers.back() == 0) {
+    EXPECT_GT(result.messages_lost, seeds);
+    EXPECT_GT(result.messages_twice, seeds);
+    EXPECT_GT(result.messages_overtaken, seeds);
+  }
   if (wants(what->network.partition)) {
     EXPECT_GT(result.partitions, seeds / 4);
   }

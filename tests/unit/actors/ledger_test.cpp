@@ -43,7 +43,7 @@ TEST(ALedger, CountsWhatWasAdmittedTrainedAndRetired) {
   EXPECT_EQ(book->trained, 2u);
   EXPECT_EQ(book->retired.at("negative_dropped"), 2u);
   EXPECT_EQ(book->retired.at("stale"), 2u);
-  EXPECT_EQ(book->retired_groups, 1u);
+  EXPECT_EQ(book->retired_groups.size(), 1u);
   EXPECT_EQ(book->open_groups, std::set<std::uint64_t>{3});
   EXPECT_EQ(book->group_versions.at(3), 1u);
 }

@@ -171,6 +171,31 @@ TEST(ARequest, ThatTimesOutAgainAndAgainBesideAnOpenOneCostsTheSameEachTime) {
   EXPECT_LT(sim.steps() - before, 2000u);
 }
 
+/// Asks once for each of so many deadlines, a millisecond apart.
+struct impatient {
+  static constexpr const char* name = "impatient";
+  impatient(self_ptr self, actor_ref whom, int requests, int* timeouts) {
+    for (int i = 1; i <= requests; ++i)
+      ask(
+          self, whom, std::chrono::milliseconds(i), 1, [](int) {}, [timeouts](const error&) { ++*timeouts; });
+  }
+  behavior make_behavior() {
+    return {[](done) {}};
+  }
+};
+
+TEST(ManyRequests, EachEndAtTheirDeadlineAndTheTimerRestsThen) {
+  simulation sim{1};
+  sim.limit_instant(10'000);
+  int timeouts = 0;
+  sim.spawn<impatient>(sim.spawn<forgetful>(), 100, &timeouts);
+  sim.run_for(99ms);
+  EXPECT_EQ(timeouts, 99);
+  sim.run_for(1h);
+  EXPECT_EQ(timeouts, 100);
+  EXPECT_FALSE(sim.endless());
+}
+
 TEST(AReply, DeliversOnce) {
   notes log;
   simulation sim{1};

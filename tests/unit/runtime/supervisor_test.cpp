@@ -228,6 +228,76 @@ TEST(TheBackOff, DoublesUpToItsMaximumWithinItsJitter) {
   EXPECT_LE(backoff_delay(options, 1'000'000, random), 120ms); // no overflow
 }
 
+// -- crash loops
+// ---------------------------------------------------------------------------------------------------------
+
+TEST(ASupervisor, GivesUpOnAChildThatNeverComesUpHoweverLongItsBackOff) { // SUP-7, LOOP-1
+  world w{1};
+  w.options.intensity = 30;
+  w.options.period = 10s;
+  w.options.crash_loop.lives = 8;
+  int tries = 0;
+  auto spec = w.child("x");
+  spec.start = [&, good = spec.start](self_ptr parent) {
+    if (++tries > 1) throw std::runtime_error("its plugin is missing");
+    return good(parent);
+  };
+  std::optional<error> reason;
+  w.start({w.child("a"), spec});
+  w.sim.spawn<mourner>(w.supervisor, &reason);
+  w.kill_child("x");
+  w.sim.run_for(9s);
+  EXPECT_FALSE(reason) << "not before ten seconds";
+  EXPECT_GE(tries, 8);
+  w.sim.run_for(20s);
+  ASSERT_TRUE(reason);
+  EXPECT_EQ(reason->code, errc::exhausted);
+  EXPECT_NE(reason->message.find("\"x\" came up again and again"), std::string::npos) << reason->message;
+  EXPECT_NE(reason->message.find("its plugin is missing"), std::string::npos) << reason->message;
+  EXPECT_EQ(w.probes.lives["a"], 0);
+}
+
+/// Kills "x" after each of the lives, the given number of them; whether its supervisor gave up.
+bool gives_up(world& w, int deaths, duration life) {
+  for (int i = 0; i < deaths && w.count(supervision_kind::gave_up) == 0; ++i) {
+    while (!w.names->find("x")) w.sim.run_for(100ms);
+    w.sim.run_for(life);
+    w.kill_child("x");
+    w.sim.run();
+  }
+  return w.count(supervision_kind::gave_up) > 0;
+}
+
+TEST(ASupervisor, TakesDeathsAmongLivesThatGotOnForNoCrashLoop) { // LOOP-1
+  for (const auto life : {duration(4900ms), duration(5s)}) {
+    world w{1};
+    w.options.intensity = 100;
+    w.options.crash_loop.lives = 8;
+    w.start({"x"});
+    EXPECT_EQ(gives_up(w, 100, life), life < 5s);
+  }
+  world w{1}; // seven short ones, one long one, again and again
+  w.options.intensity = 100;
+  w.options.crash_loop.lives = 8;
+  w.start({"x"});
+  for (int round = 0; round < 20; ++round) {
+    EXPECT_FALSE(gives_up(w, 7, 2s));
+    EXPECT_FALSE(gives_up(w, 1, 6s));
+  }
+}
+
+TEST(ASupervisor, CountsTheWorkOfAChildThatHasSomeAndNotItsTime) { // SUP-7
+  for (const bool works : {true, false}) {
+    world w{1};
+    std::uint64_t steps = 0;
+    w.options.intensity = 100;
+    w.options.crash_loop.lives = 8;
+    w.options.crash_loop.work = [&](const std::string&) { return std::optional(steps += works); };
+    w.start({"x"});
+    EXPECT_EQ(gives_up(w, 20, works ? 100ms : 60s), !works);
+  }
+}
+
 // -- the limit
 // ---------------------------------------------------------------------------------------------------------
 
