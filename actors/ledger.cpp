@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <cstring>
 
 namespace troupe {
 
@@ -74,6 +76,12 @@ tl::unexpected<error> broken(const record& r, const error& why) {
 
 } // namespace
 
+bool came_too_late(const record& consumption, const std::vector<record>& rollbacks) {
+  const auto before = std::count_if(rollbacks.begin(), rollbacks.end(),
+                                    [&](const record& back) { return back.seq < consumption.seq; });
+  return std::strtoll(consumption.key.c_str() + std::strlen("consumption/"), nullptr, 10) < before;
+}
+
 expected<ledger> fold_ledger(const std::vector<record>& admissions, const std::vector<record>& consumptions,
                              const std::vector<record>& retirements, const std::vector<record>& rollbacks) {
   ledger book;
@@ -103,7 +111,7 @@ expected<ledger> fold_ledger(const std::vector<record>& admissions, const std::v
     if (!groups) return broken(r, groups.error());
     if (!trained) return broken(r, trained.error());
     if (!retired) return broken(r, retired.error());
-    bool undone = false;
+    bool undone = came_too_late(r, rollbacks);
     for (const auto& back : rollbacks) {
       auto cut = read(back);
       if (!cut) return fail(cut.error());

@@ -7,7 +7,8 @@ namespace troupe {
 
 /// The run's books, as the store has them: what was admitted, trained on and retired. Folded from the records, so that every actor
 /// that starts again sees the same.
-///   LED-1  A step's consumption is one record; a record of consumption that a later rollback undid does not count.
+///   LED-1  A step's consumption is one record; a record of consumption that a later rollback undid does not count, nor does one that
+///          was made before a rollback and came behind it.
 struct ledger {
   std::uint64_t admitted = 0;             ///< groups
   std::uint64_t steps = 0;                ///< optimizer steps whose consumption counts
@@ -36,6 +37,9 @@ new_record rollback_record(std::uint64_t steps, std::uint64_t lineage);
 /// Errors: corrupt.
 expected<ledger> fold_ledger(const std::vector<record>& admissions, const std::vector<record>& consumptions,
                              const std::vector<record>& retirements, const std::vector<record>& rollbacks);
+
+/// A consumption that a dead life of the learner had on its way when its next life rolled back: it came behind the record of that.
+bool came_too_late(const record& consumption, const std::vector<record>& rollbacks);
 
 /// Reads it through the store actor.
 void read_ledger(self_ptr self, const context_ptr& ctx, std::function<void(const ledger&)> ok,

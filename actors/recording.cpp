@@ -1,5 +1,6 @@
 #include "actors/recording.hpp"
 
+#include "actors/ledger.hpp"
 #include "actors/turn_record.hpp"
 
 #include <algorithm>
@@ -45,6 +46,7 @@ expected<std::vector<recorded_event>> read_events(event_store& store) {
   if (consumptions->empty()) return fail(errc::not_found, "no step was recorded yet, expected at least one");
   std::vector<recorded_event> out;
   for (const auto& r : *consumptions) {
+    if (came_too_late(r, *rollbacks)) continue;
     auto body = body_of(r);
     if (!body) return fail(body.error());
     recorded_event event;

@@ -21,9 +21,11 @@ std::vector<consumption> counted_consumptions(const evidence& of) {
     for (const auto& id : body.at("trained").get_array()) one.trained.emplace_back(id.get_string());
     for (const auto& pair : body.at("retired").get_array())
       one.retired.emplace_back(pair.get_array()[0].get_string(), pair.get_array()[1].get_string());
-    const bool undone = std::any_of(of.rollbacks.begin(), of.rollbacks.end(), [&](const record& back) {
-      return back.seq > r.seq && one.step >= number(json::parse(back.body)->get_object(), "steps");
-    });
+    const bool undone =
+        came_too_late(r, of.rollbacks) ||
+        std::any_of(of.rollbacks.begin(), of.rollbacks.end(), [&](const record& back) {
+          return back.seq > r.seq && one.step >= number(json::parse(back.body)->get_object(), "steps");
+        });
     if (!undone) out.push_back(std::move(one));
   }
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.step < b.step; });

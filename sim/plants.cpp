@@ -28,7 +28,6 @@ constexpr std::array plants = {
           "when weights go back, rollouts admitted for newer ones sample with the older"},
     plant{"news_told_once", "news that is lost is not told again"},
     plant{"not_repeated", "what was lost is not asked again"},
-    plant{"old_news_counts", "a second copy of a rollout's end or parking counts again"},
     plant{"open_groups_forgotten", "a manager that starts again does not start the open groups' rollouts"},
     plant{"overtake", "younger complete groups overtake until more are due than a batch holds"},
     plant{"placement_unrecorded", "a rollout is placed anew before the store knows"},

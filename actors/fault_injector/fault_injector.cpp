@@ -27,6 +27,10 @@ fault_injector::fault_injector(self_ptr self, context_ptr ctx)
   started_ = ctx_->time->now();
 }
 
+fault_injector::~fault_injector() {
+  for (const auto& it : open_) tell(ctx_->names->find(names::store), outcome_of(it));
+}
+
 behavior fault_injector::make_behavior() {
   ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60), read_kind{"fault", 0},
@@ -120,7 +124,7 @@ void fault_injector::note(const fault_rule& rule, const std::string& who, durati
                     {"point", rule.point},
                     {"at_seconds", seconds(at - started_)}};
   if (count > 1) body["count"] = count;
-  write("fault", it, std::move(body));
+  write(record_of("fault", it, std::move(body)));
   if (!has_consequences(rule.what)) return;
   if (rule.what == fault_kind::enospc || rule.what == fault_kind::eio)
     it.detected = duration(0); // an error is an answer
@@ -188,20 +192,25 @@ void fault_injector::count_messages() {
   }
 }
 
-void fault_injector::settle(const strike& what) {
+void fault_injector::settle(const strike& what) { write(outcome_of(what)); }
+
+append_records fault_injector::outcome_of(const strike& what) {
   json::object body{{"turns_redone", what.turns}, {"steps_redone", what.steps}};
   if (what.detected) body["detected_ms"] = 1e3 * seconds(*what.detected);
   if (what.recovered) body["recovered_ms"] = 1e3 * seconds(*what.recovered);
-  write("fault_outcome", what, std::move(body));
+  return record_of("fault_outcome", what, std::move(body));
 }
 
-void fault_injector::write(std::string kind, const strike& what, json::object body) {
+append_records fault_injector::record_of(std::string kind, const strike& what, json::object body) {
   const auto number = std::to_string(what.number);
   body["number"] = what.number;
   auto key = kind + "/" + number;
+  return {{{"fault", std::move(kind), std::move(key), json::dump(body)}}};
+}
+
+void fault_injector::write(append_records what) {
   ask_named(
-      self_, ctx_, names::store, std::chrono::seconds(60),
-      append_records{{{"fault", std::move(kind), std::move(key), json::dump(body)}}},
+      self_, ctx_, names::store, std::chrono::seconds(60), std::move(what),
       [](const std::vector<append_outcome>&) {},
       [](const error&) {}); // conflict: numbered by a life that died
 }

@@ -26,6 +26,7 @@ class fault_injector {
 public:
   static constexpr const char* name = "fault_injector";
   fault_injector(self_ptr self, context_ptr ctx);
+  ~fault_injector(); ///< what is known of open strikes is written down: INJ-1 holds for the last ones of a run, too
   behavior make_behavior();
 
 private:
@@ -49,7 +50,9 @@ private:
   void look();
   void count_messages();
   void settle(const strike& what);
-  void write(std::string kind, const strike& what, json::object body);
+  static append_records outcome_of(const strike& what);
+  static append_records record_of(std::string kind, const strike& what, json::object body);
+  void write(append_records what);
 
   self_ptr self_;
   context_ptr ctx_;

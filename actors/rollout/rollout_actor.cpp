@@ -249,7 +249,7 @@ void rollout_actor::take_observations() {
   trajectory_->add_observations(all);
   observed_.clear();
   if (slot_ == slot::held || trajectory_->next() == trajectory::need::verdict) return advance();
-  if (slot_ == slot::free && !telling_) self_->quit(); // its next life goes on
+  if (slot_ == slot::free && telling_ == 0) self_->quit(); // its next life goes on
 }
 
 // -- parked ----------------------------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ void rollout_actor::park() {
 void rollout_actor::yield() {
   if (slot_ != slot::held) return;
   slot_ = slot::free;
-  telling_ = true;
+  ++telling_;
   tell_surely(
       self_, ctx_, names::manager, report_patience, slot_yielded{job_.key, report_number()},
       [this] { without_slot(); }, [this](const error& why) { lost("reporting that a slot is free", why); });
@@ -279,8 +279,8 @@ void rollout_actor::yield() {
 
 /// Whoever gives slots has heard. It may have one again already.
 void rollout_actor::without_slot() {
-  telling_ = false;
-  if (slot_ == slot::free && trajectory_->next() == trajectory::need::turn)
+  --telling_; // an older piece of news may be heard when a newer one is not yet
+  if (telling_ == 0 && slot_ == slot::free && trajectory_->next() == trajectory::need::turn)
     self_->quit(); // else its tools still run
 }
 
@@ -296,7 +296,7 @@ void rollout_actor::take_slot() {
 
 void rollout_actor::parked() {
   slot_ = slot::free;
-  telling_ = true;
+  ++telling_;
   const rollout_parked news{job_.key, report_number()};
   auto unheard = [this](const error& why) { lost("reporting that a rollout is parked", why); };
   tell_surely(

@@ -83,7 +83,7 @@ private:
   bool checking_ = false; ///< a tool_check is on its way
   /// parking: its record is on the way to the store.
   enum class slot : std::uint8_t { held, parking, free } slot_ = slot::held;
-  bool telling_ = false;      ///< that it has no slot
+  int telling_ = 0;           ///< pieces of news of its slot that are not heard yet
   bool ending_ = false;       ///< it only waits until its end is heard
   std::uint64_t reports_ = 0; ///< of this life
   bool slot_again_ = false;   ///< given back while it was parking

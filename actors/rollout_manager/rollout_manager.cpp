@@ -27,7 +27,7 @@ behavior rollout_manager::make_behavior() {
         return noted(self_);
       },
       [this](const rollout_ended& gone) -> result<done> {
-        if (!fresh(gone.report)) return noted(self_);
+        if (!reports_.fresh(gone.report)) return noted(self_);
         if (ctx_->cluster) tell(self_, ctx_->names->find(names::cluster), rollout_over{gone.key});
         if (!planted("slot_leaked")) running_.erase(gone.key);
         yielding_.erase(gone.key);
@@ -48,7 +48,7 @@ behavior rollout_manager::make_behavior() {
         return noted(self_);
       },
       [this](const rollout_parked& news) -> result<done> {
-        if (!fresh(news.report)) return noted(self_);
+        if (!reports_.fresh(news.report)) return noted(self_);
         if (!known_.contains(news.key)) return noted(self_); // the books will name it, or it was given up
         if (ctx_->cluster) tell(self_, ctx_->names->find(names::cluster), rollout_over{news.key, true});
         running_.erase(news.key);
@@ -59,7 +59,7 @@ behavior rollout_manager::make_behavior() {
         return noted(self_);
       },
       [this](const slot_yielded& news) -> result<done> {
-        if (!fresh(news.report)) return noted(self_);
+        if (!reports_.fresh(news.report)) return noted(self_);
         if (running_.erase(news.key) == 0) return noted(self_); // given up or held back meanwhile
         if (ctx_->cluster) tell(self_, ctx_->names->find(names::cluster), rollout_over{news.key, true});
         probe<"manager: a rollout yields its slot">();
@@ -198,10 +198,6 @@ void rollout_manager::tell_admitted(std::uint64_t group, std::uint64_t version) 
         if (may_be_lost(*ctx_, names::replay)) fill_slots();
       },
       [](const error& why) { give_up("telling of an admission", why); });
-}
-
-bool rollout_manager::fresh(std::uint64_t report) {
-  return planted("old_news_counts") || reports_.fresh(report);
 }
 
 void rollout_manager::enqueue(std::uint64_t group, std::uint64_t version) {

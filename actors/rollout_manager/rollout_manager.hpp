@@ -63,7 +63,6 @@ private:
   void retry(const rollout_key& key, reply<done> answer);
   std::size_t slots() const;
   result<done> hold_back();
-  bool fresh(std::uint64_t report);
   /// The buffer's news of this group reaches it before the group's rollouts start.
   void tell_admitted(std::uint64_t group, std::uint64_t version);
   std::uint64_t window() const;

@@ -48,6 +48,25 @@ TEST(ALedger, CountsWhatWasAdmittedTrainedAndRetired) {
   EXPECT_EQ(book->group_versions.at(3), 1u);
 }
 
+TEST(ALedger, DoesNotCountWhatADeadLearnerBookedBehindTheRollbackOfItsNextLife) { // LED-1
+  books b;
+  for (std::uint64_t g = 0; g < 4; ++g) b.admit(g, 0);
+  b.consume(0, 0, 0);
+  b.rollbacks.push_back(b.made(rollback_record(0, 0)));
+  b.consume(1, 0, 1); // was on its way
+  auto book = b.fold();
+  ASSERT_TRUE(book);
+  EXPECT_EQ(book->steps, 0u);
+  EXPECT_EQ(book->trained, 0u);
+  b.consume(0, 1, 1);
+  b.consume(1, 1, 0);
+  book = b.fold();
+  ASSERT_TRUE(book);
+  EXPECT_EQ(book->steps, 2u);
+  EXPECT_EQ(book->trained, 2u);
+  EXPECT_EQ(book->open_groups, (std::set<std::uint64_t>{2, 3}));
+}
+
 TEST(ALedger, TakesBackWhatARollbackUndidAndCountsWhatFollowedIt) { // LED-1
   books b;
   for (std::uint64_t g = 0; g < 3; ++g) b.admit(g, 0);
