@@ -69,8 +69,9 @@ private:
 
 /// How a supervisor tells a learner that is killed now and then from one that never gets anywhere. Thread-safe.
 struct learning_progress {
-  std::atomic<bool> asked{false};     ///< for a warm-up or a step that is not done yet
-  std::atomic<std::uint64_t> made{0}; ///< the newest version that was ever published, from 1
+  std::atomic<bool> asked{false};       ///< for a warm-up or a step that is not done yet
+  std::atomic<std::uint64_t> made{0};   ///< the newest version that was ever published, from 1
+  std::atomic<std::uint64_t> warmed{0}; ///< the newest step of the warm-up that was ever saved
 };
 
 /// What a run is made of that a simulation replaces: everything that computes with tensors or touches a disk.

@@ -81,7 +81,7 @@ supervisor_options options(const context_ptr& ctx, std::string name, int intensi
   out.crash_loop.lives = static_cast<int>(ctx->config.health.crash_loop);
   out.crash_loop.work = [learning = ctx->learning](const std::string& id) -> std::optional<std::uint64_t> {
     if (id != names::learner || !learning->asked) return std::nullopt;
-    return learning->made;
+    return learning->made + learning->warmed;
   };
   return out;
 }

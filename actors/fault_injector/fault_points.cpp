@@ -18,6 +18,7 @@ const fault_targets& run_fault_targets() {
        {"tool", "call", answer},
        {"tool", "effect", state}, // made, not committed yet
        {"judge", "verdict", answer},
+       {"learner", "warm_up_step", state}, // not in a checkpoint yet
        {"learner", "before_step", state},
        {"learner", "after_step", state},       // trained, no checkpoint yet
        {"learner", "after_checkpoint", state}, // not in the books yet

@@ -204,8 +204,9 @@ void learner_actor::keep_warm_up() {
   part.optimizer = model_->optimizer_state();
   part.extra = {{"loss", last_loss_}};
   if (auto ok = ctx_->parts.save_warmup_part(part); !ok) // only time is lost
-    say("warning", "the warm-up could not be saved at step " + std::to_string(warm_up_step_) + ": " +
-                       ok.error().message);
+    return say("warning", "the warm-up could not be saved at step " + std::to_string(warm_up_step_) + ": " +
+                              ok.error().message);
+  ctx_->learning->warmed = std::max(ctx_->learning->warmed.load(), part.step);
 }
 
 void learner_actor::say(std::string_view level, std::string text) {

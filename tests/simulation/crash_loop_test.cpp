@@ -43,6 +43,13 @@ TEST(ALearnerThatRefusesEveryBatch, EndsTheRunAfterSomeLivesAndNotNever) { // SU
   EXPECT_EQ(find_check("conservation")->look(bounded).value_or(""), "");
 }
 
+TEST(ALearnerThatNeverMakesAStepOfItsWarmUp, EndsTheRunToo) {
+  const auto run = run_of(8, "throw learner at=warm_up_step");
+  ASSERT_TRUE(run.ended);
+  ASSERT_TRUE(run.end_reason);
+  EXPECT_EQ(run.end_reason->code, errc::exhausted);
+}
+
 TEST(ALearnerThatDiesBetweenItsSteps, IsNoCrashLoop) {
   for (const auto* rule : {"throw learner at=after_booking", "kill learner every=2s", "kill any every=1s"}) {
     SCOPED_TRACE(rule);
