@@ -1,6 +1,7 @@
 #include "actors/audit.hpp"
 
 #include "actors/engine/token_journal.hpp"
+#include "actors/record_body.hpp"
 
 #include "runtime/base/hash.hpp"
 
@@ -169,10 +170,9 @@ private:
       if (!book_.consumptions.contains(step))
         problem("step_missing", "no consumption of step " + std::to_string(step + 1));
     for (const auto& r : rows_["consumption"]) {
-      auto parsed = json::parse(r.body);
-      if (!parsed || !parsed->is_object())
-        return fail(errc::corrupt, "record " + r.key + " is not a JSON object");
-      const auto& body = parsed->get_object();
+      auto read = body_of(r);
+      if (!read) return fail(read.error());
+      const auto& body = *read;
       const auto step = static_cast<std::uint64_t>(json::int_at(body, "step").value_or(-1));
       const auto counted = book_.consumption_keys.find(step);
       if (counted == book_.consumption_keys.end() || counted->second != r.key) continue; // undone

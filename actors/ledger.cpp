@@ -1,4 +1,5 @@
 #include "actors/ledger.hpp"
+#include "actors/record_body.hpp"
 #include "runtime/base/planted.hpp"
 
 #include "runtime/base/hash.hpp"
@@ -63,11 +64,9 @@ struct reading {
 };
 
 expected<reading> read(const record& r) {
-  auto parsed = json::parse(r.body);
-  if (!parsed || !parsed->is_object())
-    return fail(errc::corrupt,
-                "record " + r.key + " (seq " + std::to_string(r.seq) + ") is not a JSON object");
-  return reading{r, std::move(parsed->get_object())};
+  auto body = body_of(r);
+  if (!body) return fail(body.error());
+  return reading{r, std::move(*body)};
 }
 
 tl::unexpected<error> broken(const record& r, const error& why) {

@@ -1,6 +1,7 @@
 #include "actors/recording.hpp"
 
 #include "actors/ledger.hpp"
+#include "actors/record_body.hpp"
 #include "actors/turn_record.hpp"
 
 #include <algorithm>
@@ -8,14 +9,6 @@
 namespace troupe {
 
 namespace {
-
-expected<json::object> body_of(const record& r) {
-  auto parsed = json::parse(r.body);
-  if (!parsed || !parsed->is_object())
-    return fail(errc::corrupt,
-                "record " + r.key + " (seq " + std::to_string(r.seq) + ") is not a JSON object");
-  return std::move(parsed->get_object());
-}
 
 tl::unexpected<error> broken(const record& r, const error& why) {
   return fail(why.code == errc::version ? errc::version : errc::corrupt,

@@ -84,12 +84,7 @@ int bench_soak(const bench_arguments& given) {
     const auto* said = it->run.last("report");
     const auto* report = said ? values::object(*said, "report") : nullptr;
     if (!step || !report) return complain({errc::internal, "the run printed no step or no report"});
-    const run_folder folder{values::text(*report, "run")};
-    auto config = folder.config();
-    if (!config) return complain(config.error());
-    auto store = folder.store();
-    if (!store) return complain(store.error());
-    auto summary = summarize_faults(folder, *config, **store);
+    auto summary = summarize_faults(run_folder{values::text(*report, "run")});
     if (!summary) return complain(summary.error());
     const double spent = values::number(*step, "seconds"), steps = values::number(*step, "step");
     pace[n++] = steps / spent;

@@ -7,12 +7,7 @@
 namespace troupe::cli {
 
 int fault_report(const fault_report_arguments& arguments) {
-  const run_folder folder{arguments.run};
-  auto config = folder.config();
-  if (!config) return complain(config.error());
-  auto store = folder.store();
-  if (!store) return complain(store.error());
-  auto summary = summarize_faults(folder, *config, **store);
+  auto summary = summarize_faults(run_folder{arguments.run});
   if (!summary) return complain(summary.error());
   if (arguments.json)
     std::cout << json::dump(*summary) << '\n';

@@ -1,6 +1,7 @@
 #include "cli/fault_table.hpp"
 
 #include "actors/audit.hpp"
+#include "actors/record_body.hpp"
 #include "cli/report_values.hpp"
 
 #include <algorithm>
@@ -22,14 +23,6 @@ using tallies = std::map<std::pair<std::string, std::string>, tally>;
 json::value percentile(const std::vector<double>& sorted, double share) {
   if (sorted.empty()) return nullptr;
   return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1) + 0.5)];
-}
-
-expected<json::object> body_of(const record& r) {
-  auto body = json::parse(r.body);
-  if (!body || !body->is_object())
-    return fail(errc::corrupt,
-                "record " + r.key + " (seq " + std::to_string(r.seq) + ") is not a JSON object");
-  return std::move(body->get_object());
 }
 
 void add_outcome(tally& to, const json::object& body) {
@@ -124,6 +117,14 @@ expected<json::object> summarize_faults(const run_folder& folder, const run_conf
                       {"duplicated", doubled},
                       {"rollouts", sheet},
                       {"balanced", rest == 0 && doubled == 0}};
+}
+
+expected<json::object> summarize_faults(const run_folder& folder) {
+  auto config = folder.config();
+  if (!config) return fail(config.error());
+  auto store = folder.store();
+  if (!store) return fail(store.error());
+  return summarize_faults(folder, *config, **store);
 }
 
 table_rows fault_rows(const json::object& summary) {

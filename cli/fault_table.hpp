@@ -13,6 +13,8 @@ namespace troupe::cli {
 /// Errors: the audit's, corrupt.
 expected<json::object> summarize_faults(const run_folder& folder, const run_config& config,
                                         event_store& store);
+/// The same of a run that nobody has opened yet. Errors: also not_found, invalid, version, io.
+expected<json::object> summarize_faults(const run_folder& folder);
 
 /// The table of that: a row for each kind of fault at each kind of actor.
 table_rows fault_rows(const json::object& summary);

@@ -2,6 +2,7 @@
 
 #include "actors/fault_injector/fault_points.hpp"
 #include "actors/ledger.hpp"
+#include "actors/record_body.hpp"
 #include "actors/run_model.hpp"
 #include "cli/fault_table.hpp"
 #include "cli/report_page.hpp"
@@ -84,11 +85,10 @@ expected<std::vector<json::object>> durable_metrics(event_store& store, const ru
   std::vector<json::object> out;
   std::string lines;
   for (const auto& r : *stored) {
-    auto body = json::parse(r.body);
-    if (!body || !body->is_object())
-      return fail(errc::corrupt, "record " + r.key + " in run.db is not a JSON object");
+    auto body = body_of(r);
+    if (!body) return fail(body.error());
     lines += r.body + "\n";
-    out.push_back(std::move(body->get_object()));
+    out.push_back(std::move(*body));
   }
   write_or_warn(folder.path / "metrics.jsonl", lines);
   return out;

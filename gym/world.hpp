@@ -49,7 +49,8 @@ public:
     double reading = .5; ///< of the drills: read an observation and answer; the rest: question -> first call
     double bridging = 0; ///< of that rest: read an observation that is not the last -> next call
     double digits = 0;   ///< of the reading drills: only questions for a number
-    double opens = 0; ///< of the later hops, where the document's title is known: `open` it, rather than search for it
+    double opens =
+        0; ///< of the later hops, where the document's title is known: `open` it, rather than search for it
     std::array<double, 3> hops{.30, .45, .25}; ///< of the questions; normalised
   };
   /// One demonstration, drawn from train-side facts only.

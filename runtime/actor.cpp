@@ -124,6 +124,7 @@ void base_actor::check_deadlines() {
       enqueue(ctrl(), r.response, caf::make_message(caf::make_error(caf::sec::request_timeout)), context());
     return true;
   });
+  // Doubled for ever, it would wrap around.
   constexpr duration longest_step = std::chrono::hours(1);
   timer_step_ = std::min(2 * timer_step_, longest_step);
   if (!requests_.empty()) arm_timer(now);

@@ -40,9 +40,9 @@ constexpr std::array plants = {
     plant{"undone_counts", "what a rollback undid counts as trained"},
     plant{"undone_tokens_count", "what undone weights sampled is trained on as if it were of newer ones"},
     plant{"version_before_weights", "the manager hears of a version before the engine has its weights"},
-    plant{"warm_up_loses_a_step", "a warm-up that goes on in its middle leaves out a step"},
     plant{"versions_forgotten",
           "a rollout that starts again takes its tokens for sampled with its newest weights"},
+    plant{"warm_up_loses_a_step", "a warm-up that goes on in its middle leaves out a step"},
 };
 } // namespace
 

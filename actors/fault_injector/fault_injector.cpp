@@ -82,10 +82,10 @@ void fault_injector::arm(std::uint64_t number, const fault_rule& rule, bool firs
 void fault_injector::due(std::uint64_t number) {
   const auto found = ctx_->faults->find(number);
   if (!found) return; // removed meanwhile
-  arm(number, found->rule, false);
   if (found->rule.until > duration(0) && found->begun &&
       ctx_->time->now() - *found->begun >= found->rule.until)
-    return;
+    return; // over for good
+  arm(number, found->rule, false);
   if (found->rule.what == fault_kind::jump) {
     if (ctx_->wall_clock) ctx_->wall_clock->jump(found->rule.length);
     ctx_->faults->count(number);

@@ -4,7 +4,6 @@
 #include "actors/fault_injector/fault_points.hpp"
 #include "actors/tool_call/tool_call_actor.hpp"
 #include "actors/tool_call/tool_outcomes.hpp"
-#include "runtime/base/planted.hpp"
 #include "runtime/trace.hpp"
 
 #include <algorithm>

@@ -83,8 +83,7 @@ behavior rollout_manager::make_behavior() {
       [this](const recover_rollouts&) -> result<done> {
         // Who runs now may have reported to the buffer that died: when it ends, it starts once more and reports again.
         for (const auto& key : running_)
-          if (auto it = known_.find(key); it != known_.end())
-            it->second.again = true; // MAN-7
+          if (auto it = known_.find(key); it != known_.end()) it->second.again = true; // MAN-7
         recover();
         return noted(self_);
       },

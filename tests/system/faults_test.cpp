@@ -8,28 +8,17 @@
 
 using namespace std::chrono_literals;
 using namespace troupe;
+using tests::number;
+using tests::printed_object;
 using tests::process;
 using tests::scratch;
 using tests::small_run;
 
 namespace {
 
-json::object answer_of(const scratch& place, std::vector<std::string> words) {
-  auto ask = process::troupe(std::move(words), place.path());
-  EXPECT_EQ(ask.wait(60s), 0) << ask.err();
-  auto parsed = json::parse(ask.out());
-  EXPECT_TRUE(parsed && parsed->is_object()) << ask.out();
-  return parsed && parsed->is_object() ? parsed->get_object() : json::object{};
-}
-
-double number(const json::object& from, std::string_view key) {
-  const auto* v = from.if_contains(key);
-  return v && v->is_number() ? v->to_number<double>() : -1;
-}
-
 /// Nothing lost, nothing counted twice, whatever struck.
 void expect_nothing_lost(const scratch& place, const std::string& run, double least_strikes) {
-  const auto report = answer_of(place, {"faults", "report", run, "--json"});
+  const auto report = printed_object({"faults", "report", run, "--json"}, place.path());
   EXPECT_EQ(report.at("balanced"), json::value(true)) << json::dump(report);
   EXPECT_EQ(number(report, "lost"), 0);
   EXPECT_EQ(number(report, "duplicated"), 0);
@@ -60,13 +49,15 @@ TEST(FaultsOfARunInProgress, AreAddedListedAndRemoved) {
   ASSERT_EQ(add.wait(30s), 0) << add.err();
   EXPECT_NE(add.out().find("0  kill any every=200ms"), std::string::npos) << add.out();
   std::this_thread::sleep_for(2s);
-  const auto listed = answer_of(place, {"fault", "list", "runs/small", "--json"});
+  const auto listed = printed_object({"fault", "list", "runs/small", "--json"}, place.path());
   const auto& rules = listed.at("faults").get_array();
   ASSERT_EQ(rules.size(), 2u);
   EXPECT_GE(number(rules[0].get_object(), "strikes"), 3) << json::dump(listed);
   auto remove = process::troupe({"fault", "remove", "runs/small", "0"}, place.path());
   EXPECT_EQ(remove.wait(30s), 0) << remove.err();
-  EXPECT_EQ(answer_of(place, {"fault", "list", "runs/small", "--json"}).at("faults").get_array().size(), 1u);
+  EXPECT_EQ(
+      printed_object({"fault", "list", "runs/small", "--json"}, place.path()).at("faults").get_array().size(),
+      1u);
 
   expect_refused(place, {"fault", "remove", "runs/small", "0"}, {"404", "\"0\""});
   expect_refused(place, {"fault", "add", "runs/small", "kill stoer every=1s"},
@@ -74,7 +65,9 @@ TEST(FaultsOfARunInProgress, AreAddedListedAndRemoved) {
   expect_refused(place, {"fault", "add", "runs/small", "kill rollout at=verdct"}, {"verdct", "turn_sampled"});
   expect_refused(place, {"fault", "add", "runs/small", "kill any every=1s", "nonsense"},
                  {"nonsense", "kill, throw"});
-  EXPECT_EQ(answer_of(place, {"fault", "list", "runs/small", "--json"}).at("faults").get_array().size(), 1u)
+  EXPECT_EQ(
+      printed_object({"fault", "list", "runs/small", "--json"}, place.path()).at("faults").get_array().size(),
+      1u)
       << "all of a request or none";
   run.signal(SIGINT);
   EXPECT_EQ(run.wait(10s), 3);
@@ -135,7 +128,7 @@ TEST(DamagedWeights, AreFoundBeforeTheyAreUsedAndThoseOnDiskArePassedOver) { // 
                  "\"throw learner at=after_checkpoint nth=4\"]"}),
       place.path());
   ASSERT_EQ(run.wait(240s), 0) << run.err() << run.out().substr(0, 3000);
-  const auto report = answer_of(place, {"faults", "report", "runs/small", "--json"});
+  const auto report = printed_object({"faults", "report", "runs/small", "--json"}, place.path());
   EXPECT_EQ(report.at("balanced"), json::value(true)) << json::dump(report);
   double engine = 0, disk = 0;
   for (const auto& one : report.at("faults").get_array()) {

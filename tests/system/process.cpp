@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <spawn.h>
 #include <stdexcept>
 #include <sys/wait.h>
@@ -146,6 +147,20 @@ std::vector<json::object> json_lines(const std::string& text) {
     if (auto v = json::parse(std::string_view(text).substr(at, end - at)); v && v->is_object())
       out.push_back(std::move(v->get_object()));
   return out;
+}
+
+json::object printed_object(std::vector<std::string> arguments, const std::filesystem::path& folder, int code,
+                            std::chrono::milliseconds patience) {
+  auto ask = process::troupe(std::move(arguments), folder);
+  EXPECT_EQ(ask.wait(patience), code) << ask.out() << ask.err();
+  auto parsed = json::parse(ask.out());
+  EXPECT_TRUE(parsed && parsed->is_object()) << ask.out() << ask.err();
+  return parsed && parsed->is_object() ? parsed->get_object() : json::object{};
+}
+
+double number(const json::object& from, std::string_view key) {
+  const auto* v = from.if_contains(key);
+  return v && v->is_number() ? v->to_number<double>() : -1;
 }
 
 } // namespace troupe::tests

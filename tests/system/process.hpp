@@ -51,5 +51,10 @@ std::vector<std::string> small_run(std::vector<std::string> more = {});
 std::filesystem::path quickstart_config();
 /// The JSON lines of a text; lines that are none are left out.
 std::vector<json::object> json_lines(const std::string& text);
+/// Runs such a command to its end and expects this exit code; the object that it prints, or an empty one.
+json::object printed_object(std::vector<std::string> arguments, const std::filesystem::path& folder,
+                            int code = 0, std::chrono::milliseconds patience = std::chrono::seconds(60));
+/// -1: there is no such number.
+double number(const json::object& from, std::string_view key);
 
 } // namespace troupe::tests

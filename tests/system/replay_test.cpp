@@ -52,11 +52,7 @@ void copy_run(const fs::path& from, const fs::path& to,
 }
 
 json::object replay_of(const scratch& place, const std::string& run, int expected_code) {
-  auto ask = process::troupe({"replay", run, "--json"}, place.path());
-  EXPECT_EQ(ask.wait(240s), expected_code) << ask.out() << ask.err();
-  auto parsed = json::parse(ask.out());
-  EXPECT_TRUE(parsed && parsed->is_object()) << ask.out() << ask.err();
-  return parsed && parsed->is_object() ? parsed->get_object() : json::object{};
+  return tests::printed_object({"replay", run, "--json"}, place.path(), expected_code, 240s);
 }
 
 } // namespace

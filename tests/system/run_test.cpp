@@ -11,6 +11,8 @@
 
 using namespace std::chrono_literals;
 using namespace troupe;
+using tests::number;
+using tests::printed_object;
 using tests::process;
 using tests::scratch;
 using tests::small_run;
@@ -19,25 +21,14 @@ namespace {
 
 /// The report of a finished run, from the program itself.
 json::object report_of(const scratch& place, const std::string& run) {
-  auto ask = process::troupe({"report", run, "--json"}, place.path());
-  EXPECT_EQ(ask.wait(30s), 0) << ask.err();
-  auto parsed = json::parse(ask.out());
-  EXPECT_TRUE(parsed && parsed->is_object()) << ask.out();
-  return parsed && parsed->is_object() ? parsed->get_object() : json::object{};
-}
-
-double number(const json::object& from, std::string_view key) {
-  const auto* v = from.if_contains(key);
-  return v && v->is_number() ? v->to_number<double>() : -1;
+  return printed_object({"report", run, "--json"}, place.path(), 0, 30s);
 }
 
 /// Every run ends with it.
 void expect_audit(const scratch& place, const std::string& run) {
-  auto ask = process::troupe({"audit", run, "--json"}, place.path());
-  EXPECT_EQ(ask.wait(30s), 0) << ask.out() << ask.err();
-  auto parsed = json::parse(ask.out());
-  ASSERT_TRUE(parsed && parsed->is_object()) << ask.out();
-  EXPECT_EQ(parsed->get_object().at("balanced"), json::value(true)) << ask.out();
+  const auto audit = printed_object({"audit", run, "--json"}, place.path(), 0, 30s);
+  ASSERT_TRUE(audit.contains("balanced"));
+  EXPECT_EQ(audit.at("balanced"), json::value(true)) << json::dump(audit);
 }
 
 void expect_balance(const json::object& report) {

@@ -56,7 +56,8 @@ TEST_F(AMembership, TellsARepeatedJoinFromANewOneAndFromALateOne) {
   EXPECT_EQ(members.epochs_of("w2"), std::vector<std::uint64_t>{3});
 }
 
-TEST_F(AMembership, HearsARepeatedJoin) { // LEASE-1: the node counts its lease from the question that was answered
+TEST_F(AMembership,
+       HearsARepeatedJoin) { // LEASE-1: the node counts its lease from the question that was answered
   members.add(from(agent), 1, 10s);
   ASSERT_TRUE(members.joined_again(from(agent), 10500ms));
   EXPECT_TRUE(members.expired(11400ms).empty());

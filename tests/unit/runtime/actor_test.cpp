@@ -140,7 +140,8 @@ TEST(ARequest, EndsAtItsDeadlineAndItsLateAnswerIsDropped) {
   EXPECT_TRUE(sim.ask<done>(requester, hello{}));
 }
 
-struct asks_again { // asks every 300 ms, each time with a deadline before the next, besides one request that stays open
+struct
+    asks_again { // asks every 300 ms, each time with a deadline before the next, besides one request that stays open
   static constexpr const char* name = "asks_again";
   asks_again(self_ptr self, actor_ref whom) : self_(self), whom_(std::move(whom)) {}
   behavior make_behavior() {
@@ -149,7 +150,8 @@ struct asks_again { // asks every 300 ms, each time with a deadline before the n
     return {[this](done) { go(); }};
   }
   void ask_once(duration deadline) {
-    ask(self_, whom_, deadline, 1, [](int) {}, [](const error&) {});
+    ask(
+        self_, whom_, deadline, 1, [](int) {}, [](const error&) {});
   }
   void go() {
     ask_once(250ms);
