@@ -183,7 +183,7 @@ run_parts real_parts(const run_context& ctx, const fs::path& warmup_file, const 
   if (config.rl.kl_weight > 0) options.reference = given;
   parts.make_learner = [options](const model_weights& start) { return make_learner(start, options); };
   if (given) parts.start_weights = [given]() -> expected<model_weights> { return *given; };
-  parts.open_store = [&ctx] { return event_store::open(ctx.folder / "run.db", *ctx.time); };
+  parts.open_store = file_store(folder / "run.db", [&ctx]() -> const clock& { return *ctx.time; });
   parts.save_checkpoint =
       [folder, companions = std::move(companions),
        keep = static_cast<int>(config.checkpoint.keep)](const checkpoint& what) -> expected<void> {

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <optional>
 #include <unistd.h>
 
@@ -59,9 +60,22 @@ std::string name_for_reading(const std::filesystem::path& file) {
   return out + (still ? "?immutable=1" : "");
 }
 
+/// What a life of a store leaves to the next one in its process, so that a restart need not read every row again.
+struct left_index {
+  std::mutex guard;
+  std::optional<store_index> index;
+};
+
 class sqlite_store final : public event_store {
 public:
-  sqlite_store(const clock& time, std::string name) : time_(time), name_(std::move(name)) {}
+  sqlite_store(const clock& time, std::string name, std::shared_ptr<left_index> left = nullptr)
+      : time_(time), name_(std::move(name)), left_(std::move(left)) {}
+  ~sqlite_store() override {
+    if (!left_) return;
+    take_back(kept_);
+    std::scoped_lock lock(left_->guard);
+    if (!left_->index || left_->index->size() < index_.size()) left_->index = std::move(index_);
+  }
 
   expected<void> start(bool reader) {
     reader_ = reader;
@@ -98,7 +112,9 @@ public:
 
   expected<std::vector<record>> read_stream(const std::string& stream) override {
     if (auto ok = follow(); !ok) return fail(in_file(ok.error()));
-    return rows(index_.of_stream(stream));
+    auto out = rows(index_.of_stream(stream));
+    if (out) std::erase_if(*out, [&](const record& one) { return one.stream != stream; });
+    return out;
   }
 
   expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq) override {
@@ -148,7 +164,30 @@ private:
       return fail(errc::version, "found schema version " + std::to_string(*version) + ", expected " +
                                      std::to_string(schema_version));
     if (auto prepared = prepare(); !prepared) return prepared;
+    inherit();
     return catch_up();
+  }
+
+  /// Takes over what the last life knew, if the file still ends with it or goes on from there: the chain at its end says so.
+  void inherit() {
+    if (!left_) return;
+    std::optional<store_index> known;
+    {
+      std::scoped_lock lock(left_->guard);
+      known = std::exchange(left_->index, std::nullopt);
+    }
+    if (!known || known->size() == 0) return;
+    const auto end = known->size();
+    by_seq_.bind(1, static_cast<std::int64_t>(end));
+    const auto row = by_seq_.step();
+    const bool same =
+        row && *row && take_row(by_seq_) &&
+        store_index::chained(known->chain(end - 1), static_cast<std::uint32_t>(by_seq_.integer(6))) ==
+            known->chain(end);
+    by_seq_.reset();
+    if (!same) return; // another file by now: every row is read
+    index_ = std::move(*known);
+    last_seq_ = kept_ = end;
   }
 
   expected<void> set_up() {
@@ -162,7 +201,7 @@ private:
       return fail(errc::io, "found the journal mode \"" + std::string(mode->bytes(0)) +
                                 "\", expected wal; is the folder on a disk of this machine?");
     return sqlite::execute(
-        db_.get(), "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=512; PRAGMA cache_size=-65536;");
+        db_.get(), "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=512; PRAGMA cache_size=-8192;");
   }
 
   expected<void> prepare() {
@@ -207,7 +246,7 @@ private:
       if (*twin)
         return fail(errc::corrupt, "records " + std::to_string((*twin)->seq) + " and " +
                                        std::to_string(one->seq) + " have the same key");
-      index_.add(one->seq, one->stream, one->kind, hash, static_cast<std::uint32_t>(newer_.integer(6)));
+      index_.add(one->stream, one->kind, hash, static_cast<std::uint32_t>(newer_.integer(6)));
       last_seq_ = one->seq;
     }
   }
@@ -265,6 +304,8 @@ private:
         out.push_back({(*stored)->seq, false});
         continue;
       }
+      if (last_seq_ == store_index::most)
+        return fail(errc::invalid, "this store is full: it has " + std::to_string(last_seq_) + " records");
       const auto seq = last_seq_ + 1;
       insert_.bind(1, static_cast<std::int64_t>(seq));
       insert_.bind_text(2, stream);
@@ -275,14 +316,14 @@ private:
       const auto crc = checksum(seq, now, stream, kind, key, body);
       insert_.bind(7, crc);
       if (auto done = once(insert_); !done) return fail(done.error());
-      index_.add(seq, stream, kind, hash, crc);
+      index_.add(stream, kind, hash, crc);
       out.push_back({last_seq_ = seq, true});
     }
     return out;
   }
 
   /// The stored record of a key, if there is one.
-  expected<std::optional<record>> find(std::string_view key, std::uint64_t hash) {
+  expected<std::optional<record>> find(std::string_view key, std::uint32_t hash) {
     for (const auto seq : index_.candidates(hash)) {
       auto one = row_at(seq);
       if (!one) return fail(one.error());
@@ -315,7 +356,8 @@ private:
     return out;
   }
 
-  expected<std::vector<record>> rows(std::span<const std::uint64_t> seqs) {
+  template <class Seqs>
+  expected<std::vector<record>> rows(const Seqs& seqs) {
     std::vector<record> out;
     out.reserve(seqs.size());
     for (const auto seq : seqs) {
@@ -328,6 +370,7 @@ private:
 
   const clock& time_;
   std::string name_;
+  std::shared_ptr<left_index> left_;
   bool reader_ = false;
   sqlite::connection db_; // before the statements: they go first
   sqlite::statement insert_, begin_, commit_, undo_, by_seq_, newer_;
@@ -337,8 +380,8 @@ private:
 };
 
 expected<std::unique_ptr<event_store>> open_sqlite(const std::filesystem::path& file, const clock& time,
-                                                   bool reader) {
-  auto out = std::make_unique<sqlite_store>(time, file.string());
+                                                   bool reader, std::shared_ptr<left_index> left = nullptr) {
+  auto out = std::make_unique<sqlite_store>(time, file.string(), std::move(left));
   if (auto started = out->start(reader); !started) return fail(started.error());
   return out;
 }
@@ -348,6 +391,16 @@ expected<std::unique_ptr<event_store>> open_sqlite(const std::filesystem::path& 
 expected<std::unique_ptr<event_store>> event_store::open(const std::filesystem::path& file,
                                                          const clock& time) {
   return open_sqlite(file, time, false);
+}
+
+store_opener file_store(std::filesystem::path file, const clock& time) {
+  return file_store(std::move(file), [&time]() -> const clock& { return time; });
+}
+
+store_opener file_store(std::filesystem::path file, std::function<const clock&()> time) {
+  return [file = std::move(file), time = std::move(time), left = std::make_shared<left_index>()] {
+    return open_sqlite(file, time(), false, left);
+  };
 }
 
 expected<std::unique_ptr<event_store>> event_store::open_reader(const std::filesystem::path& file,

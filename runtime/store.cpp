@@ -62,10 +62,6 @@ private:
 
 } // namespace
 
-store_opener file_store(std::filesystem::path file, const clock& time) {
-  return [file = std::move(file), &time] { return event_store::open(file, time); };
-}
-
 store_opener memory_store(const clock& time) {
   auto it = std::make_shared<shared_store::held>();
   return [it, &time]() -> expected<std::unique_ptr<event_store>> {

@@ -72,7 +72,11 @@ public:
 
 /// Opens one store: a file in production, a memory in simulation. Called at every life of the store actor.
 using store_opener = std::function<expected<std::unique_ptr<event_store>>()>;
+/// The first opening reads and checks every row; a later one of this opener knows what the life before knew, checks that the file goes
+/// on from there, and reads what is newer.
 store_opener file_store(std::filesystem::path file, const clock& time);
+/// The same with a clock that is asked for at every opening.
+store_opener file_store(std::filesystem::path file, std::function<const clock&()> time);
 /// A store in memory that outlives the actors that open it, as a file does: every call opens the same one.
 store_opener memory_store(const clock& time);
 

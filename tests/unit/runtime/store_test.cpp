@@ -369,6 +369,38 @@ TEST(AStore, TakesTheFileSizeLimitForAFullDisk) { // STORE-3, promise 10
   EXPECT_FALSE(open(folder.path / "run.db")->read_kind("kind")->empty());
 }
 
+TEST(AFileStore, ReadsAtItsNextOpeningWhatIsNewer) {
+  test_folder folder;
+  const auto file = folder.path / "run.db";
+  const auto opener = file_store(file, system_clock());
+  auto first = opener();
+  ASSERT_TRUE(first && (*first)->append(one("a")) && (*first)->append(one("b")));
+  first->reset();
+  ASSERT_TRUE(open(file)->append(one("c"))); // somebody else, meanwhile
+  auto second = opener();
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_EQ((*second)->read_stream("stream")->size(), 3u);
+  EXPECT_FALSE((*second)->append(one("a"))->at(0).fresh);
+  EXPECT_EQ((*second)->append(one("d"))->at(0).seq, 4u);
+  EXPECT_EQ((*second)->position()->chain, open(file)->position()->chain);
+}
+
+TEST(AFileStore, NoticesThatItsFileIsAnother) {
+  test_folder folder;
+  const auto file = folder.path / "run.db";
+  const auto opener = file_store(file, system_clock());
+  auto first = opener();
+  ASSERT_TRUE(first && (*first)->append(one("a")) && (*first)->append(one("b")));
+  first->reset();
+  std::filesystem::remove(file);
+  ASSERT_TRUE(open(file)->append(one("x")) && open(file)->append(one("y")) && open(file)->append(one("z")));
+  auto second = opener();
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_EQ((*second)->read_stream("stream")->at(0).key, "x");
+  EXPECT_TRUE((*second)->append(one("a"))->at(0).fresh);
+  EXPECT_EQ((*second)->position()->chain, open(file)->position()->chain);
+}
+
 TEST(AMemoryStore, OutlivesWhoeverOpensIt) {
   auto opener = memory_store(system_clock());
   {
