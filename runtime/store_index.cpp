@@ -18,7 +18,8 @@ void seq_table::put(place it) {
 
 void seq_table::add(std::uint32_t hash, std::uint32_t seq) {
   if (4 * (taken_ + 1) > 3 * places_.size()) {
-    const auto old = std::exchange(places_, std::vector<place>(std::max<std::size_t>(16, 2 * places_.size())));
+    const auto old =
+        std::exchange(places_, std::vector<place>(std::max<std::size_t>(16, 2 * places_.size())));
     for (const auto& one : old)
       if (one.seq != 0) put(one);
   }

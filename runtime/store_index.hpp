@@ -68,7 +68,8 @@ private:
   seq_table keys_;
   seq_table newest_; ///< of each stream
   std::map<std::string, std::vector<std::uint32_t>, std::less<>> kinds_;
-  std::vector<std::uint32_t> chain_, before_; ///< by seq - 1: the checksums so far; the stream's record before, 0: none
+  std::vector<std::uint32_t> chain_,
+      before_; ///< by seq - 1: the checksums so far; the stream's record before, 0: none
   std::vector<entry> since_kept_;
 };
 

@@ -31,9 +31,8 @@ void expect_same(const store_index& index, const plain_index& model, int streams
   for (int s = 0; s < streams; ++s) {
     const auto name = "stream" + std::to_string(s);
     const auto hash = store_index::hash_of(name);
-    EXPECT_EQ(index.of_stream(name), model.where([&](const auto& r) {
-      return store_index::hash_of(r.stream) == hash;
-    }));
+    EXPECT_EQ(index.of_stream(name),
+              model.where([&](const auto& r) { return store_index::hash_of(r.stream) == hash; }));
   }
   for (std::uint32_t hash = 0; hash < hashes; ++hash) {
     auto found = index.candidates(hash);
