@@ -1,5 +1,7 @@
 #include "actors/learner/learner_actor.hpp"
 
+#include "runtime/base/heap.hpp"
+
 #include "actors/audit.hpp"
 #include "actors/fault_injector/fault_points.hpp"
 #include "actors/step_made.hpp"
@@ -471,6 +473,7 @@ void learner_actor::publish(std::function<void()> then, int tries) {
 }
 
 void learner_actor::report_step() {
+  if (!std::exchange(tidied_, true)) give_back_freed_memory(); // the life before is gone for certain
   if (!step_asker_) return;
   step_report report;
   report.step = version_ - 1;

@@ -77,6 +77,7 @@ private:
   std::optional<std::uint64_t> busy_step_;
   std::int64_t warm_up_step_ = 0, warm_up_from_ = 0; ///< done; done by earlier lives
   bool warming_ = false, warm_up_begun_ = false;
+  bool tidied_ = false; ///< what an earlier life freed is given back
   double warm_up_tokens_ = 0, warm_up_seconds_ = 0, last_loss_ = 0;
   duration warm_up_told_{};
   double busy_seconds_ = 0;
