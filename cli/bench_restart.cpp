@@ -2,13 +2,14 @@
 
 #include "actors/tree.hpp"
 #include "cli/commands.hpp"
+#include "cli/restart_watch.hpp"
 #include "cli/tables.hpp"
 #include "gpu/machine.hpp"
+#include "runtime/log.hpp"
 #include "runtime/system.hpp"
 #include "sim/context.hpp"
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstdio>
 #include <iostream>
 #include <thread>
@@ -20,89 +21,20 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
-/// What the tree says of its actors' ends and restarts, and the engine of turns, for whoever waits for it.
-class news_board {
-public:
-  void hear(const life_news& news) {
-    std::scoped_lock lock(mutex_);
-    (news.kind == supervision_kind::ended ? ended_ : restarted_)[news.child] = news.at;
-    wake_.notify_all();
-  }
-  void turn(std::uint64_t sequence, duration at) {
-    std::scoped_lock lock(mutex_);
-    turns_[sequence] = at;
-    wake_.notify_all();
-  }
-  void clear() {
-    std::scoped_lock lock(mutex_);
-    ended_.clear(), restarted_.clear(), turns_.clear();
-  }
-  /// When it happened after `since`; nothing: not within `patience`.
-  std::optional<duration> ended(const std::string& who, duration since, milliseconds patience) {
-    return wait(ended_, who, since, patience);
-  }
-  std::optional<duration> restarted(const std::string& who, duration since, milliseconds patience) {
-    return wait(restarted_, who, since, patience);
-  }
-  std::optional<duration> turn_of(std::uint64_t sequence, duration since, milliseconds patience) {
-    return wait(turns_, sequence, since, patience);
-  }
-
-private:
-  template <class Key>
-  std::optional<duration> wait(const std::map<Key, duration>& from, const Key& key, duration since,
-                               milliseconds patience) {
-    std::unique_lock lock(mutex_);
-    std::optional<duration> out;
-    wake_.wait_for(lock, patience, [&] {
-      const auto found = from.find(key);
-      if (found == from.end() || found->second < since) return false;
-      out = found->second;
-      return true;
-    });
-    return out;
-  }
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::map<std::string, duration> ended_, restarted_;
-  std::map<std::uint64_t, duration> turns_;
-};
-
 /// In the fault injector's place.
 class listener {
 public:
   static constexpr const char* name = "listener";
-  listener(self_ptr, std::shared_ptr<news_board> board) : board_(std::move(board)) {}
+  listener(self_ptr, std::shared_ptr<restart_watch> board) : board_(std::move(board)) {}
   behavior make_behavior() {
-    return {[this](const life_news& news) { board_->hear(news); }};
+    return {[this](const life_news& news) {
+      board_->note(news.kind == supervision_kind::ended ? life_step::ended : life_step::restarted, news.child,
+                   news.at);
+    }};
   }
 
 private:
-  std::shared_ptr<news_board> board_;
-};
-
-/// Tells when a turn came out.
-class watched_engine final : public engine_core {
-public:
-  watched_engine(std::unique_ptr<engine_core> inner, std::shared_ptr<news_board> board)
-      : inner_(std::move(inner)), board_(std::move(board)) {}
-  void set_weights(weights_ptr weights, std::uint64_t version, kv_policy policy) override {
-    inner_->set_weights(std::move(weights), version, policy);
-  }
-  expected<void> submit(generate_request request) override { return inner_->submit(std::move(request)); }
-  bool cancel(std::uint64_t sequence) override { return inner_->cancel(sequence); }
-  void forget(std::uint64_t sequence) override { inner_->forget(sequence); }
-  bool step(std::vector<generated>& finished, std::vector<token_news>* told) override {
-    const auto had = finished.size();
-    const bool more = inner_->step(finished, told);
-    for (auto i = had; i < finished.size(); ++i) board_->turn(finished[i].sequence, system_clock().now());
-    return more;
-  }
-  engine_stats stats() const override { return inner_->stats(); }
-
-private:
-  std::unique_ptr<engine_core> inner_;
-  std::shared_ptr<news_board> board_;
+  std::shared_ptr<restart_watch> board_;
 };
 
 /// Checkpoints that outlive the learner, in memory.
@@ -112,7 +44,7 @@ struct kept_checkpoint {
 };
 
 std::shared_ptr<run_context> restart_context(const actor_bench_arguments& arguments,
-                                             const std::shared_ptr<news_board>& board) {
+                                             const std::shared_ptr<restart_watch>& board) {
   sim::drawn_world drawn;
   drawn.steps = 1'000'000;
   drawn.groups = 8;
@@ -120,15 +52,21 @@ std::shared_ptr<run_context> restart_context(const actor_bench_arguments& argume
   drawn.slots = 32;
   drawn.turns = 5;
   drawn.eval_every = 0;
+  drawn.journal_interval = run_config{}.rollout.journal_interval;
   drawn.tool_latency = 0; // a rollout that waits for a slow tool has no next turn to be late with
   auto ctx = sim::simulated_context(drawn, system_clock(), node::threads());
   ctx->config.eval.before = false;
   auto& p = ctx->parts;
-  p.open_store = [folder = arguments.folder] { return event_store::open(folder / "run.db", system_clock()); };
+  p.open_store = [open = file_store(arguments.folder / "run.db", system_clock()),
+                  board]() -> expected<std::unique_ptr<event_store>> {
+    auto inner = open();
+    if (!inner) return inner;
+    return watched(std::move(*inner), board);
+  };
   p.make_engine = [made = p.make_engine, board]() -> expected<std::unique_ptr<engine_core>> {
     auto inner = made();
     if (!inner) return inner;
-    return std::make_unique<watched_engine>(std::move(*inner), board);
+    return watched(std::move(*inner), board);
   };
   auto kept = std::make_shared<kept_checkpoint>();
   p.save_checkpoint = [kept](const checkpoint& what) -> expected<void> {
@@ -154,8 +92,13 @@ std::string kind_of(const std::string& name) {
   return key ? "rollout" : name.starts_with("tool/") ? "tool call" : name;
 }
 
+/// Milliseconds, each from the instant that its name says.
 struct times {
-  std::vector<double> detected, restarted, next_turn; ///< milliseconds
+  std::vector<double> taken;     ///< kill sent -> the victim takes it (what it does is not broken off)
+  std::vector<double> detected;  ///< taken -> its supervisor knows
+  std::vector<double> restarted; ///< taken -> the next life has its name
+  std::vector<double> next_turn, from_sending;    ///< taken, sent -> the next turn is durable
+  std::vector<double> read, asked, sampled, kept; ///< of a next turn, each step from the one before
 };
 
 std::string at_share(std::vector<double> all, double share) {
@@ -169,7 +112,7 @@ std::string at_share(std::vector<double> all, double share) {
 
 class killing {
 public:
-  killing(const actor_bench_arguments& arguments, context_ptr ctx, std::shared_ptr<news_board> board)
+  killing(const actor_bench_arguments& arguments, context_ptr ctx, std::shared_ptr<restart_watch> board)
       : ctx_(std::move(ctx)),
         board_(std::move(board)),
         random_(derive_seed(static_cast<std::uint64_t>(arguments.seed), "bench restart")) {}
@@ -196,7 +139,7 @@ public:
       board_->clear();
       const auto at = ctx_->time->now();
       tell(ctx_->names->find(victim), inject_stall{});
-      const auto found = board_->ended(victim, at, milliseconds(3000));
+      const auto found = board_->wait({life_step::ended}, victim, at, milliseconds(3000));
       if (!found) continue; // it had ended before
       stalled_.push_back(1e3 * seconds(*found - at));
       ++i;
@@ -204,30 +147,47 @@ public:
   }
 
   void print() const {
-    table_rows rows{
-        {"actor", "kills", "noticed p50 ms", "p99", "restarted p50 ms", "p99", "next turn p50 ms", "p99"}};
+    table_rows rows{{"actor", "kills", "sent-taken p50 ms", "p99", "taken-noticed p50", "p99",
+                     "taken-restarted p50", "p99"}};
     times all;
     const auto add = [&](const std::string& kind, const times& t) {
-      rows.push_back({kind, std::to_string(t.detected.size()), at_share(t.detected, 0.5),
-                      at_share(t.detected, 0.99), at_share(t.restarted, 0.5), at_share(t.restarted, 0.99),
-                      at_share(t.next_turn, 0.5), at_share(t.next_turn, 0.99)});
+      rows.push_back({kind, std::to_string(t.detected.size()), at_share(t.taken, 0.5),
+                      at_share(t.taken, 0.99), at_share(t.detected, 0.5), at_share(t.detected, 0.99),
+                      at_share(t.restarted, 0.5), at_share(t.restarted, 0.99)});
     };
     for (const auto& [kind, t] : by_kind_) {
       add(kind, t);
-      for (auto [from, to] : {std::pair{&t.detected, &all.detected},
-                              {&t.restarted, &all.restarted},
-                              {&t.next_turn, &all.next_turn}})
-        to->insert(to->end(), from->begin(), from->end());
+      for (auto part : {&times::taken, &times::detected, &times::restarted})
+        (all.*part).insert((all.*part).end(), (t.*part).begin(), (t.*part).end());
     }
     add("all", all);
-    rows.push_back({"asked", "10000", "", "<= 1", "", "", "", "<= 10"});
+    rows.push_back({"asked", "10000", "", "", "", "<= 1", "", ""});
     std::cout << render_table(rows);
+    std::cout << "A kill overtakes all messages, and waits for the handler that runs: until then it is sent, "
+                 "then taken.\n";
+    print_turns(by_kind_.contains("rollout") ? by_kind_.at("rollout") : times{});
     std::cout << stalled_.size() << " actors that took no messages: found after " << at_share(stalled_, 0.5)
               << " ms (p50), " << at_share(stalled_, 1) << " ms (longest); asked: <= 1000\n";
     std::cout << missed_ << " kills met an actor that was just ending by itself: not counted\n";
   }
 
 private:
+  void print_turns(const times& t) const {
+    table_rows rows{{"a killed rollout's next turn", "turns", "p50 ms", "p90", "p99", "longest"}};
+    for (const auto& [name, part] :
+         std::initializer_list<std::pair<const char*, std::vector<double> times::*>>{
+             {"durable, from the taken kill (asked: p99 <= 10)", &times::next_turn},
+             {"the same from the sent kill", &times::from_sending},
+             {"of it: the new life to its records", &times::read},
+             {"records to the turn's request", &times::asked},
+             {"request to the sampled turn", &times::sampled},
+             {"sampled to durable", &times::kept}})
+      rows.push_back({name, std::to_string((t.*part).size()), at_share(t.*part, 0.5), at_share(t.*part, 0.9),
+                      at_share(t.*part, 0.99), at_share(t.*part, 1)});
+    std::cout << render_table(rows);
+    std::cout << needed_none_ << " killed rollouts had had their last turn and needed none\n";
+  }
+
   /// A kind by chance, then one of it: the few are killed as often as the many.
   std::string choose() {
     std::map<std::string, std::vector<std::string>> kinds;
@@ -247,30 +207,43 @@ private:
     board_->clear();
     const auto at = ctx_->time->now();
     kill(who);
-    const auto noticed = board_->ended(victim, at, milliseconds(1000));
-    if (!noticed) return ++missed_, false;
+    const auto again = board_->wait({life_step::restarted}, victim, at, milliseconds(2000));
+    const auto taken = board_->took(who->id());
+    const auto noticed = board_->when(life_step::ended, victim, at);
+    if (!again || !taken || !noticed) return ++missed_, false;
     auto& t = by_kind_[kind_of(victim)];
-    t.detected.push_back(1e3 * seconds(*noticed - at));
-    const auto again = board_->restarted(victim, at, milliseconds(200));
-    if (!again) return true; // quarantined, or ended by itself at the same time
-    t.restarted.push_back(1e3 * seconds(*again - at));
-    const auto key = parse_rollout_stream(victim);
-    if (!key) {
+    const auto note = [](std::vector<double>& to, duration from, duration until) {
+      to.push_back(1e3 * seconds(until - from));
+    };
+    note(t.taken, at, *taken);
+    note(t.detected, *taken, *noticed);
+    note(t.restarted, *taken, *again);
+    if (!parse_rollout_stream(victim)) {
       std::this_thread::sleep_for(milliseconds(3)); // what it left behind is taken up again
       return true;
     }
-    // A rollout that has its last turn needs none.
-    if (const auto turn = board_->turn_of(key->number(), *again, milliseconds(60)))
-      t.next_turn.push_back(1e3 * seconds(*turn - at));
+    board_->wait({life_step::turn, life_step::over, life_step::ended}, victim, *again, milliseconds(5000));
+    const auto turn = board_->when(life_step::turn, victim, *again);
+    if (!turn) return ++needed_none_, true;
+    note(t.next_turn, *taken, *turn);
+    note(t.from_sending, at, *turn);
+    const auto read = board_->when(life_step::read, victim, *again);
+    const auto asked = board_->when(life_step::asked, victim, *again);
+    const auto sampled = board_->when(life_step::sampled, victim, *again);
+    if (!read || !asked || !sampled) return true; // the engine knew the turn already
+    note(t.read, *again, *read);
+    note(t.asked, *read, *asked);
+    note(t.sampled, *asked, *sampled);
+    note(t.kept, *sampled, *turn);
     return true;
   }
 
   context_ptr ctx_;
-  std::shared_ptr<news_board> board_;
+  std::shared_ptr<restart_watch> board_;
   random_stream random_;
   std::map<std::string, times> by_kind_;
   std::vector<double> stalled_;
-  std::uint64_t missed_ = 0;
+  std::uint64_t missed_ = 0, needed_none_ = 0;
 };
 
 } // namespace
@@ -282,7 +255,12 @@ int bench_restart(const actor_bench_arguments& arguments) {
   fs::create_directories(arguments.folder, failed);
   if (failed)
     return complain({errc::io, "cannot create " + arguments.folder.string() + ": " + failed.message()});
-  auto board = std::make_shared<news_board>();
+  // The fake learner's logprobs are not the fake engine's; what is logged of that is no news here.
+  if (auto ok = open_log({arguments.folder / "run.log", log_level::info, nullptr, [](std::string_view) {}});
+      !ok)
+    return complain(ok.error());
+  static const auto board = std::make_shared<restart_watch>(); // outlives every actor
+  watch_of_ends = [](std::uint64_t actor) { board->took_its_end(actor); };
   auto ctx = restart_context(arguments, board);
   auto started = node::start({});
   if (!started) return complain(started.error());
