@@ -23,6 +23,11 @@ bool may_be_lost(const run_context& ctx, const std::string& name);
 /// a lost message).
 duration pause_before_again(const run_context& ctx, const std::string& name, int tries);
 
+/// How long until a name is looked up again that nobody held `times` times before: most are restarted at once.
+constexpr duration pause_while_away(int times) {
+  return std::chrono::milliseconds(times < 4 ? 2 << times : 20);
+}
+
 namespace detail {
 /// What a request's callback takes.
 template <class F>
@@ -46,6 +51,7 @@ struct repeated_request : std::enable_shared_from_this<repeated_request<Message,
   Bad bad;
   bool settled = false;
   int tries = 0;
+  int away = 0; ///< tries in a row that met nobody
 
   repeated_request(self_ptr s, context_ptr c, std::string n, std::function<actor_ref()> o, duration e,
                    Message m, Ok good, Bad b)
@@ -95,7 +101,7 @@ struct repeated_request : std::enable_shared_from_this<repeated_request<Message,
       end += space;
       return later(space);
     }
-    if (why.code == errc::unavailable && !one) return newest ? later(std::chrono::milliseconds(20)) : void();
+    if (why.code == errc::unavailable && !one) return newest ? later(pause_while_away(away++)) : void();
     if (why.code == errc::timeout && may_be_lost(*ctx, name) &&
         duration(self->clock().now().time_since_epoch()) < end)
       return; // a time-out of the peer's own: this is sent again anyway
@@ -119,8 +125,8 @@ void ask_repeatedly(self_ptr self, const context_ptr& ctx, const std::string& na
 }
 } // namespace detail
 
-/// A request to whoever holds a name. A dead holder is not the end: the name is looked up again every 20 ms until `patience` is
-/// over, so that a restart of the peer is only a delay. A message lost on its way is not the end either: where that may be, the request is
+/// A request to whoever holds a name. A dead holder is not the end: the name is looked up again after 2, 4, 8 and 16 ms and then
+/// every 20 ms until `patience` is over, so that a restart of the peer is only a delay. A message lost on its way is not the end either: where that may be, the request is
 /// sent again while there is no answer; the first answer counts. Nor is a full disk: the request is repeated, however long,
 /// until there is space, and the run says so. Any other error goes to `bad` at once. The message must be safe to repeat
 /// (all of ours are: idempotent by key, by step or by number).

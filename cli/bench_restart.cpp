@@ -50,7 +50,8 @@ std::shared_ptr<run_context> restart_context(const actor_bench_arguments& argume
   drawn.groups = 8;
   drawn.group_size = 8;
   drawn.slots = 32;
-  drawn.turns = 5;
+  drawn.turns = 12;
+  drawn.calls = 0.95; // long ones: whoever is killed has most often a next turn
   drawn.eval_every = 0;
   drawn.journal_interval = run_config{}.rollout.journal_interval;
   drawn.tool_latency = 0; // a rollout that waits for a slow tool has no next turn to be late with
@@ -94,10 +95,12 @@ std::string kind_of(const std::string& name) {
 
 /// Milliseconds, each from the instant that its name says.
 struct times {
-  std::vector<double> taken;     ///< kill sent -> the victim takes it (what it does is not broken off)
-  std::vector<double> detected;  ///< taken -> its supervisor knows
-  std::vector<double> restarted; ///< taken -> the next life has its name
-  std::vector<double> next_turn, from_sending;    ///< taken, sent -> the next turn is durable
+  std::vector<double> taken;          ///< kill sent -> the victim takes it (what it does is not broken off)
+  std::vector<double> detected;       ///< taken -> its supervisor knows
+  std::vector<double> restarted;      ///< taken -> the next life has its name
+  std::vector<double> after_back_off; ///< the same of those that had to wait it (SUP-4)
+  std::vector<double> next_turn_alone, next_turn_after_another; ///< taken -> the next turn is durable
+  std::vector<double> next_turn, from_sending;                  ///< taken, sent -> the next turn is durable
   std::vector<double> read, asked, sampled, kept; ///< of a next turn, each step from the one before
 };
 
@@ -119,9 +122,12 @@ public:
 
   void kill_some(std::int64_t count) {
     for (std::int64_t i = 0; i < count;) {
-      const auto victim = choose();
+      // Half of the rollouts are killed while what was killed before them is still taken up again, half on their own.
+      const bool alone = random_.below(3) == 0;
+      if (alone) std::this_thread::sleep_for(milliseconds(30));
+      const auto victim = choose(alone);
       if (victim.empty()) continue;
-      i += strike(victim);
+      i += strike(victim, alone);
       if (i % 500 == 0) std::cerr << '\r' << i << " kills   ";
     }
     std::cerr << '\n';
@@ -130,7 +136,7 @@ public:
   /// Actors that take no more messages; whoever watches them finds them.
   void stall_some(int count) {
     for (int i = 0; i < count;) {
-      const auto victim = choose();
+      const auto victim = choose(false);
       const auto kind = kind_of(victim);
       // Not watched, or with a longer patience, or the watch itself.
       if (victim.empty() || kind == "tool call" || kind == names::store || kind == names::learner ||
@@ -177,7 +183,10 @@ private:
     for (const auto& [name, part] :
          std::initializer_list<std::pair<const char*, std::vector<double> times::*>>{
              {"durable, from the taken kill (asked: p99 <= 10)", &times::next_turn},
+             {"where nothing else was killed in the last 30 ms", &times::next_turn_alone},
+             {"where something else was", &times::next_turn_after_another},
              {"the same from the sent kill", &times::from_sending},
+             {"killed again before it got on: after its back-off", &times::after_back_off},
              {"of it: the new life to its records", &times::read},
              {"records to the turn's request", &times::asked},
              {"request to the sampled turn", &times::sampled},
@@ -189,25 +198,27 @@ private:
   }
 
   /// A kind by chance, then one of it: the few are killed as often as the many.
-  std::string choose() {
+  std::string choose(bool rollout) {
     std::map<std::string, std::vector<std::string>> kinds;
     for (auto& name : ctx_->names->names())
       if (name != names::faults) kinds[kind_of(name)].push_back(std::move(name));
     if (kinds.empty()) return {};
-    const auto half =
-        random_.below(2) == 0 && kinds.contains("rollout"); // half of all: the promise about turns is theirs
-    auto it = half ? kinds.find("rollout")
-                   : std::next(kinds.begin(), static_cast<std::ptrdiff_t>(random_.below(kinds.size())));
+    rollout = rollout || random_.below(2) == 0; // most: the promise about turns is theirs
+    auto it = rollout && kinds.contains("rollout")
+                  ? kinds.find("rollout")
+                  : std::next(kinds.begin(), static_cast<std::ptrdiff_t>(random_.below(kinds.size())));
     return it->second[random_.below(it->second.size())];
   }
 
-  bool strike(const std::string& victim) {
+  bool strike(const std::string& victim, bool alone) {
     const auto who = ctx_->names->find(victim);
     if (!who) return false;
+    const bool is_rollout = parse_rollout_stream(victim).has_value();
     board_->clear();
     const auto at = ctx_->time->now();
     kill(who);
-    const auto again = board_->wait({life_step::restarted}, victim, at, milliseconds(2000));
+    const auto again =
+        board_->wait({life_step::restarted}, victim, at, milliseconds(is_rollout ? 100 : 2000));
     const auto taken = board_->took(who->id());
     const auto noticed = board_->when(life_step::ended, victim, at);
     if (!again || !taken || !noticed) return ++missed_, false;
@@ -218,13 +229,16 @@ private:
     note(t.taken, at, *taken);
     note(t.detected, *taken, *noticed);
     note(t.restarted, *taken, *again);
-    if (!parse_rollout_stream(victim)) {
+    if (!is_rollout) {
       std::this_thread::sleep_for(milliseconds(3)); // what it left behind is taken up again
       return true;
     }
     board_->wait({life_step::turn, life_step::over, life_step::ended}, victim, *again, milliseconds(5000));
     const auto turn = board_->when(life_step::turn, victim, *again);
     if (!turn) return ++needed_none_, true;
+    constexpr auto backed_off = milliseconds(7); // its supervisor's back-off is 10 ms, give or take a fifth
+    if (*again - *noticed > backed_off) return note(t.after_back_off, *taken, *turn), true;
+    note(alone ? t.next_turn_alone : t.next_turn_after_another, *taken, *turn);
     note(t.next_turn, *taken, *turn);
     note(t.from_sending, at, *turn);
     const auto read = board_->when(life_step::read, victim, *again);

@@ -66,7 +66,7 @@ behavior supervisor_actor::make_behavior() {
         return promise;
       },
       [this](const child_progressed& news) {
-        if (auto* it = find(news.id)) it->failures = 0;
+        if (auto* it = find(news.id)) it->failures = 0, it->recent.clear();
       },
       [this](list_children) {
         std::vector<child_status> out;

@@ -93,7 +93,7 @@ struct start_child {
 struct stop_child {
   std::string id;
 }; ///< -> done. Within stop_deadline, then killed. not_found; timeout: a handler never ends
-/// From a child that has got on with its work: its deaths are counted anew. One that dies now and then at random would otherwise be taken
+/// From a child that has got on with its work: its deaths are counted anew, for quarantine and back-off. One that dies now and then at random would otherwise be taken
 /// for poison if only it lives long enough.
 struct child_progressed {
   std::string id;

@@ -415,6 +415,25 @@ TEST(Progress, StartsTheCountToQuarantineAnew) { // SUP-5: who dies now and then
   EXPECT_EQ(w.state_of("x"), "quarantined");
 }
 
+TEST(Progress, StartsTheBackOffAnew) { // SUP-4: what works between two deaths is not made to wait
+  world w{1};
+  w.options.backoff = {0ms, 200ms, 10s, 0};
+  w.options.intensity = 10;
+  w.start({"a"});
+  w.kill_child("a");
+  w.sim.run_for(1ms);
+  tell(w.supervisor, child_progressed{"a"});
+  w.sim.run_for(1ms);
+  w.kill_child("a");
+  w.sim.run_for(1ms);
+  EXPECT_TRUE(w.answers("a"));
+  w.kill_child("a"); // without progress
+  w.sim.run_for(199ms);
+  EXPECT_FALSE(w.names->find("a"));
+  w.sim.run_for(1ms);
+  EXPECT_TRUE(w.names->find("a"));
+}
+
 TEST(ANormalEnd, StartsTheCountToQuarantineAnew) { // SUP-5
   world w{1};
   w.options.intensity = 10;
