@@ -152,6 +152,11 @@ struct run_context {
 };
 using context_ptr = std::shared_ptr<const run_context>;
 
+/// A task of the run, shared: it lives as long as the run does.
+inline std::shared_ptr<const task> shared_task(const context_ptr& ctx, const task& what) {
+  return {ctx, &what};
+}
+
 // -- names in the directory
 namespace names {
 inline const std::string store = "store", engine = "engine", judge = "judge", tools = "tools",

@@ -15,7 +15,7 @@ namespace troupe {
 /// A rollout to run. What is in it is enough to start it again from nothing but the store.
 struct rollout_job {
   rollout_key key;
-  task what;
+  std::shared_ptr<const task> what; ///< the run's own
   sampling_params sampling;
   std::uint64_t version = 0; ///< its group's: no older weights sample it
   std::string report_to; ///< directory name that takes the finished rollout: "replay" or "evaluator"

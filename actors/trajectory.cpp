@@ -19,26 +19,33 @@ std::vector<token> trajectory_rules::turn_ends() const {
   return ends.empty() ? std::vector<token>{*words->special(end_token)} : ends;
 }
 
-trajectory::trajectory(rollout_key key, task what, const trajectory_rules& rules, double temperature)
+trajectory::trajectory(rollout_key key, std::shared_ptr<const task> what, const trajectory_rules& rules,
+                       double temperature)
     : key_(key),
       rules_(&rules),
-      episode_(std::move(what), rules.limits, rules.tools, rules.format),
+      // The rules outlive it, so their tools are shared without being owned.
+      episode_(std::move(what), rules.limits, {std::shared_ptr<void>(), &rules.tools}, rules.format),
       temperature_(temperature) {
   append(rules_->words->encode(episode_.opening()));
   if (room() < 1) episode_.context_full();
 }
 
+trajectory::trajectory(rollout_key key, task what, const trajectory_rules& rules, double temperature)
+    : trajectory(key, std::make_shared<const task>(std::move(what)), rules, temperature) {}
+
 void trajectory::append(const std::vector<token>& more) {
-  reserve_more(more.size(), tokens_, mask_, logprobs_, versions_);
+  reserve_more(more.size(), tokens_);
   tokens_.insert(tokens_.end(), more.begin(), more.end());
-  mask_.resize(tokens_.size(), 0);
-  logprobs_.resize(tokens_.size(), 0.0f);
-  versions_.resize(tokens_.size(), 0);
+}
+
+const std::vector<tool_call>& trajectory::calls() const {
+  static const std::vector<tool_call> none;
+  return episode_.awaits_results() ? episode_.asked() : none;
 }
 
 trajectory::need trajectory::next() const {
   if (episode_.done()) return need::verdict;
-  return calls_.empty() ? need::turn : need::tools;
+  return episode_.awaits_results() ? need::tools : need::turn;
 }
 
 int trajectory::room() const {
@@ -48,28 +55,47 @@ int trajectory::room() const {
 
 void trajectory::add_turn(const generated& turn) {
   assert(next() == need::turn);
-  const auto ends = rules_->turn_ends();
   const auto begin = tokens_.size();
-  reserve_more(turn.tokens.size(), tokens_, mask_, logprobs_, versions_);
-  tokens_.insert(tokens_.end(), turn.tokens.begin(), turn.tokens.end());
-  mask_.resize(tokens_.size(), 1);
+  append(turn.tokens);
+  reserve_more(turn.logprobs.size(), logprobs_);
   logprobs_.insert(logprobs_.end(), turn.logprobs.begin(), turn.logprobs.end());
-  versions_.insert(versions_.end(), turn.versions.begin(), turn.versions.end());
-  for (const auto version : turn.versions) oldest_ = std::min(oldest_, version);
-  const bool ended =
-      !turn.tokens.empty() && std::find(ends.begin(), ends.end(), turn.tokens.back()) != ends.end();
-  auto written = turn.tokens;
-  if (ended) written.pop_back();
-  auto text = rules_->words->decode(written);
-  const auto& parsed = episode_.turn(text, ended);
+  for (const auto version : turn.versions) {
+    if (versions_.empty() || versions_.back().version != version) {
+      reserve_more(1, versions_);
+      versions_.push_back({version, 0});
+    }
+    ++versions_.back().tokens;
+  }
+  reserve_more(1, turns_);
+  turns_.push_back({begin, tokens_.size(), {}});
+  const auto [text, ended] = text_of(turns_.back());
+  episode_.turn(text, ended);
   if (!ended) ++cut_turns_;
-  turns_.push_back({begin, tokens_.size(), std::move(text), {}});
-  if (!episode_.done()) calls_ = parsed.calls;
+}
+
+std::pair<std::string, bool> trajectory::text_of(const turn_record& turn) const {
+  const auto begin = tokens_.begin() + static_cast<std::ptrdiff_t>(turn.begin);
+  const auto end = tokens_.begin() + static_cast<std::ptrdiff_t>(turn.end);
+  const auto ends = rules_->turn_ends();
+  const bool ended = begin != end && std::find(ends.begin(), ends.end(), *std::prev(end)) != ends.end();
+  return {rules_->words->decode({begin, ended ? std::prev(end) : end}), ended};
+}
+
+std::vector<std::uint64_t> trajectory::sampled_versions() const {
+  std::vector<std::uint64_t> out;
+  out.reserve(logprobs_.size());
+  for (const auto& run : versions_) out.insert(out.end(), run.tokens, run.version);
+  return out;
+}
+
+std::uint64_t trajectory::oldest_version() const {
+  std::uint64_t oldest = ~std::uint64_t{0};
+  for (const auto& run : versions_) oldest = std::min(oldest, run.version);
+  return oldest;
 }
 
 void trajectory::add_observations(const std::vector<observation>& results) {
-  assert(next() == need::tools && results.size() == calls_.size());
-  calls_.clear();
+  assert(next() == need::tools && results.size() == calls().size());
   const auto pieces = episode_.observe(results);
   for (const auto& piece : pieces)
     if (!piece.special) turns_.back().observed += piece.text;
@@ -78,18 +104,24 @@ void trajectory::add_observations(const std::vector<observation>& results) {
   if (room() < 1) episode_.context_full();
 }
 
-std::int64_t trajectory::sampled_tokens() const {
-  return std::count(mask_.begin(), mask_.end(), std::uint8_t{1});
-}
+std::int64_t trajectory::sampled_tokens() const { return static_cast<std::int64_t>(logprobs_.size()); }
 
 rl_sample trajectory::sample(double gamma) const {
   assert(verdict_);
   rl_sample out;
   out.id = key_.text();
   out.tokens = tokens_;
-  out.mask = mask_;
-  out.behaviour_logprobs = logprobs_;
-  out.versions = versions_;
+  out.mask.resize(tokens_.size(), 0);
+  out.behaviour_logprobs.resize(tokens_.size(), 0.0f);
+  out.versions.resize(tokens_.size(), 0);
+  const auto versions = sampled_versions();
+  std::size_t sampled = 0;
+  for (const auto& turn : turns_)
+    for (auto i = turn.begin; i < turn.end; ++i, ++sampled) {
+      out.mask[i] = 1;
+      out.behaviour_logprobs[i] = logprobs_[sampled];
+      out.versions[i] = versions[sampled];
+    }
   out.temperature = temperature_;
   out.reward = verdict_->reward;
   out.turn_weights.assign(tokens_.size(), 1.0f);
@@ -108,13 +140,15 @@ transcript trajectory::as_transcript() const {
   out.end = episode_.end();
   out.judged = verdict_;
   out.turns.push_back({speaker::user, episode_.what().question});
+  const auto by_token = sampled_versions();
+  std::size_t sampled = 0;
   for (const auto& t : turns_) {
-    transcript_turn turn{speaker::assistant, t.text, static_cast<int>(t.end - t.begin)};
+    transcript_turn turn{speaker::assistant, text_of(t).first, static_cast<int>(t.end - t.begin)};
     double sum = 0;
     std::array<std::uint64_t, 2> versions{~std::uint64_t{0}, 0};
-    for (auto i = t.begin; i < t.end; ++i) {
-      sum += static_cast<double>(logprobs_[i]);
-      versions = {std::min(versions[0], versions_[i]), std::max(versions[1], versions_[i])};
+    for (auto i = t.begin; i < t.end; ++i, ++sampled) {
+      sum += static_cast<double>(logprobs_[sampled]);
+      versions = {std::min(versions[0], by_token[sampled]), std::max(versions[1], by_token[sampled])};
     }
     if (t.end > t.begin) {
       turn.versions = versions;

@@ -32,6 +32,9 @@ struct trajectory_rules {
 ///   TRAJ-2  mask is 1 on sampled tokens and nowhere else; each carries the logprob and version it was sampled with.
 class trajectory {
 public:
+  /// `rules` outlive it.
+  trajectory(rollout_key key, std::shared_ptr<const task> what, const trajectory_rules& rules,
+             double temperature);
   trajectory(rollout_key key, task what, const trajectory_rules& rules, double temperature);
 
   // -- what is to be done next
@@ -39,7 +42,7 @@ public:
   need next() const;
   std::uint64_t next_turn() const { return turns_.size(); } ///< number of the turn to generate, from 0
   int room() const;                                         ///< tokens that the next turn may have
-  const std::vector<tool_call>& calls() const { return calls_; }
+  const std::vector<tool_call>& calls() const;              ///< of the last turn, until observed
 
   // -- what happened
   void add_turn(const generated& turn);
@@ -51,9 +54,7 @@ public:
   const episode& state() const { return episode_; }
   const std::vector<token>& tokens() const { return tokens_; }
   const std::optional<verdict>& judged() const { return verdict_; }
-  std::uint64_t oldest_version() const {
-    return oldest_;
-  } ///< of its sampled tokens; the largest number if there is none
+  std::uint64_t oldest_version() const; ///< of its sampled tokens; the largest number if there is none
   std::int64_t sampled_tokens() const;
   double temperature() const { return temperature_; }
   int truncated_turns() const { return cut_turns_; }
@@ -66,9 +67,15 @@ public:
 private:
   struct turn_record {
     std::size_t begin = 0, end = 0; ///< of its sampled tokens
-    std::string text;
     std::string observed;
   };
+  struct version_run {
+    std::uint64_t version = 0;
+    std::size_t tokens = 0; ///< in a row that it sampled
+  };
+  /// What the policy wrote, without its end token; and whether it wrote that.
+  std::pair<std::string, bool> text_of(const turn_record& turn) const;
+  std::vector<std::uint64_t> sampled_versions() const; ///< of each sampled token
   void append(const std::vector<token>& more);
 
   rollout_key key_;
@@ -76,14 +83,12 @@ private:
   episode episode_;
   double temperature_;
   std::vector<token> tokens_;
-  std::vector<std::uint8_t> mask_;
-  std::vector<float> logprobs_;
-  std::vector<std::uint64_t> versions_;
+  std::vector<float>
+      logprobs_; ///< of the sampled tokens, turn by turn: thousands wait for long, with as little as it takes
+  std::vector<version_run> versions_; ///< of the same
   std::vector<turn_record> turns_;
-  std::vector<tool_call> calls_; ///< of the last turn, until observed
   std::optional<verdict> verdict_;
   int cut_turns_ = 0;
-  std::uint64_t oldest_ = ~std::uint64_t{0};
 };
 
 // -- the records of a trajectory in the store

@@ -86,7 +86,7 @@ public:
     return {
         [this](const start_some& which) {
           for (auto i = which.first; i < which.last; ++i)
-            start_rollout(self_, ctx_, {key(i), ctx_->train_task(i), {}, 0, names::replay},
+            start_rollout(self_, ctx_, {key(i), shared_task(ctx_, ctx_->train_task(i)), {}, 0, names::replay},
                           [](const error& why) { give_up("starting a rollout", why); });
           return done{};
         },

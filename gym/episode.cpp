@@ -19,18 +19,19 @@ std::string_view to_string(episode_end end) {
 
 episode::episode(task what, episode_limits limits, std::vector<call_schema> tools,
                  std::shared_ptr<const chat_format> format)
-    : task_(std::move(what)), limits_(limits), tools_(std::move(tools)), format_(std::move(format)) {}
+    : episode(std::make_shared<const task>(std::move(what)), limits,
+              std::make_shared<const std::vector<call_schema>>(std::move(tools)), std::move(format)) {}
 
 std::vector<text_piece> episode::opening() const {
-  if (format_) return format_->opening(task_.question);
-  auto pieces = user_pieces(task_.question);
+  if (format_) return format_->opening(task_->question);
+  auto pieces = user_pieces(task_->question);
   pieces.push_back(assistant_role());
   return pieces;
 }
 
 const parsed_turn& episode::turn(std::string_view text, bool ended) {
   assert(!done() && !awaits_results_ && "a turn out of order");
-  last_ = (format_ ? parse_free_turn : parse_turn)(text, ended, tools_, limits_.max_calls_per_turn);
+  last_ = (format_ ? parse_free_turn : parse_turn)(text, ended, *tools_, limits_.max_calls_per_turn);
   ++turns_;
   if (last_.error != format_error::none)
     end_ = episode_end::format_error;

@@ -90,6 +90,11 @@ public:
   /// `format` null: the own one.
   episode(task what, episode_limits limits, std::vector<call_schema> tools,
           std::shared_ptr<const chat_format> format = nullptr);
+  /// Task and tools are shared: an attempt that waits costs no copy of them.
+  episode(std::shared_ptr<const task> what, episode_limits limits,
+          std::shared_ptr<const std::vector<call_schema>> tools,
+          std::shared_ptr<const chat_format> format = nullptr)
+      : task_(std::move(what)), limits_(limits), tools_(std::move(tools)), format_(std::move(format)) {}
 
   /// The prompt: the same pieces for every attempt at the task. Ends with the assistant's role token.
   std::vector<text_piece> opening() const;
@@ -111,12 +116,14 @@ public:
   int calls() const { return calls_; } ///< calls that were let through to the tools
   const std::optional<std::string>& answer() const { return last_.answer; }
   format_error error() const { return last_.error; }
-  const task& what() const { return task_; }
+  const task& what() const { return *task_; }
+  /// The last turn's calls.
+  const std::vector<tool_call>& asked() const { return last_.calls; }
 
 private:
-  task task_;
+  std::shared_ptr<const task> task_;
   episode_limits limits_;
-  std::vector<call_schema> tools_;
+  std::shared_ptr<const std::vector<call_schema>> tools_;
   std::shared_ptr<const chat_format> format_;
   parsed_turn last_;
   episode_end end_ = episode_end::running;

@@ -71,7 +71,7 @@ void evaluator_actor::fill() {
     const auto key = waiting_.front();
     waiting_.pop_front();
     running_.insert(key);
-    rollout_job job{key, ctx_->heldout[key.group & 0xfffff], {}, 0, names::evaluator};
+    rollout_job job{key, shared_task(ctx_, ctx_->heldout[key.group & 0xfffff]), {}, 0, names::evaluator};
     job.sampling.temperature = what_.sampling == "greedy" ? 0.0 : 1.0;
     start_rollout(self_, ctx_, job, [this, key](const error&) {
       if (!running_.contains(key)) return;

@@ -297,7 +297,8 @@ void rollout_manager::fill_slots() {
     const auto key = *next;
     waiting_.erase(next);
     running_.insert(key);
-    rollout_job job{key, ctx_->train_task(key.group), {}, known_.at(key).version, names::replay};
+    rollout_job job{
+        key, shared_task(ctx_, ctx_->train_task(key.group)), {}, known_.at(key).version, names::replay};
     job.sampling.temperature = ctx_->config.rollout.temperature;
     start_rollout(self_, ctx_, job, [this, key](const error& why) {
       tell_surely(self_, ctx_, names::replay, rollout_failed{key, why});
