@@ -78,7 +78,8 @@ void base_actor::watch_deadline(caf::message_id response, duration deadline) {
 }
 
 void base_actor::watch_answer(caf::message_id response, duration pause, std::function<void()> again) {
-  watch({clock().now() + to_timeout(pause), response, std::move(again)});
+  watch({clock().now() + to_timeout(pause), response,
+         std::make_unique<std::function<void()>>(std::move(again))});
 }
 
 void base_actor::watch(open_request what) {
@@ -119,7 +120,7 @@ void base_actor::check_deadlines() {
     if (multiplexed_responses_.find(r.response) == multiplexed_responses_.end()) return true; // answered
     if (now < r.due) return false;
     if (r.again)
-      again.push_back(std::move(r.again));
+      again.push_back(std::move(*r.again));
     else
       enqueue(ctrl(), r.response, caf::make_message(caf::make_error(caf::sec::request_timeout)), context());
     return true;
@@ -127,7 +128,10 @@ void base_actor::check_deadlines() {
   // Doubled for ever, it would wrap around.
   constexpr duration longest_step = std::chrono::hours(1);
   timer_step_ = std::min(2 * timer_step_, longest_step);
-  if (!requests_.empty()) arm_timer(now);
+  if (requests_.empty())
+    forget_requests(); // its room, too: whoever waits now may do so for long
+  else
+    arm_timer(now);
   for (const auto& run : again) run();
 }
 

@@ -6,11 +6,13 @@
 #include <atomic>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 /// The one door to CAF: an actor is a plain State class with a `self` pointer and `make_behavior()`;
@@ -106,7 +108,7 @@ protected:
   /// What the State's behavior does not know: the deadlines' timer, a question for a sign of life, an injected fault. Nothing, if
   /// it is none of these.
   std::optional<caf::result<caf::message>> own_message(const caf::message_view& what);
-  void forget_requests() { requests_.clear(); }
+  void forget_requests() { std::vector<open_request>().swap(requests_); }
 
 private:
   void check_deadlines();
@@ -118,7 +120,7 @@ private:
   struct open_request {
     std::chrono::steady_clock::time_point due;
     caf::message_id response;
-    std::function<void()> again; ///< empty: it fails then
+    std::unique_ptr<std::function<void()>> again; ///< null: it fails then
   };
   void watch(open_request what);
   void arm_timer(std::chrono::steady_clock::time_point now);
@@ -145,7 +147,8 @@ struct inject_stall {
 template <class State, class... Args>
 class state_actor : public base_actor {
 public:
-  explicit state_actor(caf::actor_config& cfg, Args... args) : base_actor(cfg), args_(std::move(args)...) {
+  explicit state_actor(caf::actor_config& cfg, Args... args)
+      : base_actor(cfg), life_(std::in_place_index<unborn>, std::move(args)...) {
     ++living<State>().now;
     set_default_handler([this](caf::scheduled_actor*, caf::message_view& what) -> caf::result<caf::message> {
       if (auto answer = own_message(what)) return std::move(*answer);
@@ -166,13 +169,15 @@ public:
     });
   }
   caf::behavior make_behavior() override {
-    std::apply([this](auto&&... xs) { state_.emplace(this, std::move(xs)...); }, std::move(args_));
-    return state_->make_behavior();
+    auto args = std::move(std::get<unborn>(life_));
+    std::apply([this](auto&&... xs) { life_.template emplace<alive>(this, std::move(xs)...); },
+               std::move(args));
+    return std::get<alive>(life_).make_behavior();
   }
   ~state_actor() override { count_out(); }
   void on_exit() override {
     if (const auto watch = watch_of_ends.load(std::memory_order_relaxed)) watch(id());
-    state_.reset(); // breaks cycles of actor handles
+    life_.template emplace<over>(); // breaks cycles of actor handles
     forget_requests();
     count_out();
   }
@@ -182,8 +187,9 @@ private:
   void count_out() {
     if (std::exchange(counted_, false)) --living<State>().now;
   }
-  std::tuple<Args...> args_;
-  std::optional<State> state_;
+  /// One after the other, in the same place: many actors wait for long.
+  enum : std::size_t { unborn, alive, over };
+  std::variant<std::tuple<Args...>, State, std::monostate> life_;
   bool counted_ = true;
 };
 

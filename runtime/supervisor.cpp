@@ -48,7 +48,7 @@ behavior supervisor_actor::make_behavior() {
     child& it = add(std::move(spec));
     if (start(it, supervision_kind::started)) continue;
     stop_everything({errc::unavailable,
-                     "child \"" + it.spec.id + "\" did not start: " + it.last_reason.message}); // SUP-1
+                     "child \"" + it.spec.id + "\" did not start: " + it.last_reason().message}); // SUP-1
     break;
   }
   first_.clear();
@@ -66,7 +66,10 @@ behavior supervisor_actor::make_behavior() {
         return promise;
       },
       [this](const child_progressed& news) {
-        if (auto* it = find(news.id)) it->failures = 0, it->recent.clear();
+        if (auto* it = find(news.id)) {
+          it->failures = 0;
+          if (it->known) it->known->recent.clear();
+        }
       },
       [this](list_children) {
         std::vector<child_status> out;
@@ -75,7 +78,7 @@ behavior supervisor_actor::make_behavior() {
                               : it.state == child_state::quarantined                 ? "quarantined"
                               : it.state == child_state::stopping && it.restart == 0 ? "stopping"
                                                                                      : "restarting";
-          out.push_back({it.spec.id, state, it.restarts, it.last_reason.message});
+          out.push_back({it.spec.id, state, it.restarts, it.last_reason().message});
         }
         return out;
       },
@@ -102,10 +105,10 @@ behavior supervisor_actor::make_behavior() {
 
 supervisor_actor::child& supervisor_actor::add(child_spec spec) {
   const auto serial = next_++;
-  by_id_[spec.id] = serial;
   child& it = children_[serial];
   it.serial = serial;
   it.spec = std::move(spec);
+  by_id_[it.spec.id] = &it;
   return it;
 }
 
@@ -122,8 +125,8 @@ bool supervisor_actor::start(child& it, supervision_kind kind) {
   }
   if (!it.who) {
     it.state = child_state::down;
-    it.last_reason = {errc::unavailable, why};
-    observe(supervision_kind::ended, &it, it.last_reason);
+    it.past().last_reason = {errc::unavailable, why};
+    observe(supervision_kind::ended, &it, it.last_reason());
     return false;
   }
   it.state = child_state::running;
@@ -131,16 +134,15 @@ bool supervisor_actor::start(child& it, supervision_kind kind) {
   self_->monitor<caf::message_priority::high>(it.who); // an end overtakes queued requests
   if (options_.names) options_.names->set(it.spec.id, it.who);
   if (kind == supervision_kind::restarted) ++it.restarts;
-  observe(kind, &it, it.last_reason);
+  observe(kind, &it, it.last_reason());
   return true;
 }
 
 void supervisor_actor::begin_stop(child& it) {
   it.state = child_state::stopping;
-  ++it.life;
+  const auto life = ++it.past().life;
   request_stop(it.who);
-  send_later(self_, it.spec.stop_deadline,
-             supervisor_tick{supervisor_tick::what::deadline, it.serial, it.life});
+  send_later(self_, it.spec.stop_deadline, supervisor_tick{supervisor_tick::what::deadline, it.serial, life});
 }
 
 void supervisor_actor::forget(child& it) {
@@ -149,7 +151,8 @@ void supervisor_actor::forget(child& it) {
     found->second.members.erase(it.serial);
     if (found->second.members.empty()) restarts_.erase(found);
   }
-  for (auto& answer : it.stop_replies) answer.deliver({});
+  if (it.known)
+    for (auto& answer : it.known->stop_replies) answer.deliver({});
   futile_.erase(it.serial);
   by_id_.erase(it.spec.id);
   children_.erase(it.serial);
@@ -162,10 +165,10 @@ void supervisor_actor::ended(caf::down_msg& down) {
   by_address_.erase(found);
   unname(it);
   it.who = nullptr;
-  it.last_reason = reason_of(down.reason);
+  it.past().last_reason = reason_of(down.reason);
   const bool asked = it.state == child_state::stopping;
   it.state = child_state::down;
-  observe(asked ? supervision_kind::stopped : supervision_kind::ended, &it, it.last_reason);
+  observe(asked ? supervision_kind::stopped : supervision_kind::ended, &it, it.last_reason());
   const auto ticket = it.restart;
   if (stopping_) {
     forget(it);
@@ -186,7 +189,7 @@ void supervisor_actor::act_on_end(child& it, bool normal, bool by_message) {
     it.failures = 0;
   else if (it.spec.quarantine_after > 0 && ++it.failures >= it.spec.quarantine_after) {
     it.state = child_state::quarantined;
-    observe(supervision_kind::quarantined, &it, it.last_reason);
+    observe(supervision_kind::quarantined, &it, it.last_reason());
     return;
   }
   if (it.spec.restart == restart_kind::temporary || (it.spec.restart == restart_kind::transient && normal)) {
@@ -213,8 +216,8 @@ std::optional<std::uint64_t> supervisor_actor::work_of(const child& it) const {
 }
 
 void supervisor_actor::give_up(const child& it, const std::string& why) {
-  observe(supervision_kind::gave_up, &it, it.last_reason);
-  stop_everything({errc::exhausted, options_.name + " gave up: " + why + ": " + it.last_reason.message});
+  observe(supervision_kind::gave_up, &it, it.last_reason());
+  stop_everything({errc::exhausted, options_.name + " gave up: " + why + ": " + it.last_reason().message});
 }
 
 // -- restarts
@@ -222,11 +225,12 @@ void supervisor_actor::give_up(const child& it, const std::string& why) {
 
 void supervisor_actor::begin_restart(child& cause, bool by_message) {
   const auto time = now();
-  std::erase_if(cause.recent, [&](duration at) { return time - at > options_.period; });
-  cause.recent.push_back(time);
+  auto& recent = cause.past().recent;
+  std::erase_if(recent, [&](duration at) { return time - at > options_.period; });
+  recent.push_back(time);
   const auto ticket = next_++;
   restart& it = restarts_[ticket];
-  it.delay = backoff_delay(options_.backoff, static_cast<int>(cause.recent.size()), random_);
+  it.delay = backoff_delay(options_.backoff, static_cast<int>(recent.size()), random_);
   it.by_message = by_message;
   if (options_.strategy == restart_strategy::one_for_one)
     it.members.insert(cause.serial);
@@ -292,7 +296,7 @@ void supervisor_actor::start_dynamic(child_spec spec, reply<actor_ref> answer) {
   if (child* other = find(spec.id)) {
     if (other->state == child_state::quarantined)
       return answer.fail(
-          {errc::exhausted, "\"" + spec.id + "\" is quarantined: " + other->last_reason.message});
+          {errc::exhausted, "\"" + spec.id + "\" is quarantined: " + other->last_reason().message});
     return answer.fail({errc::conflict, "a child \"" + spec.id + "\" exists already"});
   }
   if (options_.strategy != restart_strategy::one_for_one &&
@@ -302,7 +306,7 @@ void supervisor_actor::start_dynamic(child_spec spec, reply<actor_ref> answer) {
   }
   child& it = add(std::move(spec));
   if (start(it, supervision_kind::started)) return answer.deliver(it.who);
-  answer.fail(it.last_reason);
+  answer.fail(it.last_reason());
   forget(it);
 }
 
@@ -314,7 +318,7 @@ void supervisor_actor::start_waiting() {
 void supervisor_actor::stop_dynamic(const std::string& id, reply<done> answer) {
   child* it = find(id);
   if (!it) return answer.fail({errc::not_found, "no child \"" + id + "\""});
-  it->stop_replies.push_back(std::move(answer));
+  it->past().stop_replies.push_back(std::move(answer));
   it->forget = true;
   if (it->state == child_state::running)
     begin_stop(*it);
@@ -326,16 +330,15 @@ void supervisor_actor::stop_dynamic(const std::string& id, reply<done> answer) {
 void supervisor_actor::tick(const supervisor_tick& what) {
   if (what.kind == supervisor_tick::what::restart) return start_members(what.subject);
   child* it = find(what.subject);
-  if (!it || it->state != child_state::stopping || it->life != what.life) return;
+  if (!it || it->state != child_state::stopping || it->past().life != what.life) return;
   if (what.kind == supervisor_tick::what::deadline) {
     observe(supervision_kind::killed_late, it, {errc::timeout, "it did not stop within its deadline"});
     kill(it->who);
-    send_later(self_, kill_grace, supervisor_tick{supervisor_tick::what::abandon, it->serial, it->life});
+    send_later(self_, kill_grace, supervisor_tick{supervisor_tick::what::abandon, it->serial, what.life});
     return;
   }
   const error stuck{errc::timeout, "\"" + it->spec.id + "\" was killed but a handler of it is still running"};
-  for (auto& answer : it->stop_replies) answer.fail(stuck);
-  it->stop_replies.clear();
+  for (auto& answer : std::exchange(it->past().stop_replies, {})) answer.fail(stuck);
   if (!stopping_) return; // no second life beside the first: wait on
   by_address_.erase(it->who.address());
   forget(*it);
@@ -379,7 +382,7 @@ duration supervisor_actor::now() const {
 
 supervisor_actor::child* supervisor_actor::find(const std::string& id) {
   auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : find(found->second);
+  return found == by_id_.end() ? nullptr : found->second;
 }
 
 supervisor_actor::child* supervisor_actor::find(std::uint64_t serial) {

@@ -36,14 +36,25 @@ private:
     std::uint64_t serial = 0;
     child_state state = child_state::down;
     actor_ref who;
-    std::uint64_t life = 0;    ///< counts stops, for their timers
     std::uint64_t restart = 0; ///< the ticket of the restart it belongs to; 0 = none
     bool forget = false;       ///< leaves the list when it is down
     int restarts = 0, failures = 0;
-    std::vector<duration>
-        recent; ///< its restarts within the period, for the back-off (an empty deque takes 576 bytes)
-    error last_reason;
-    std::vector<reply<done>> stop_replies;
+    /// What only those have that ended or are to stop: most of 100,000 never do.
+    struct past_lives {
+      std::uint64_t life = 0;       ///< counts stops, for their timers
+      std::vector<duration> recent; ///< its restarts within the period, for the back-off
+      error last_reason;
+      std::vector<reply<done>> stop_replies;
+    };
+    std::unique_ptr<past_lives> known;
+    past_lives& past() {
+      if (!known) known = std::make_unique<past_lives>();
+      return *known;
+    }
+    const error& last_reason() const {
+      static const error none;
+      return known ? known->last_reason : none;
+    }
   };
   struct restart {
     std::set<std::uint64_t> members;
@@ -90,8 +101,8 @@ private:
   std::vector<child_spec> first_;
   restart_window window_;
   random_stream random_;
-  std::map<std::uint64_t, child> children_; ///< by serial: in start order
-  std::map<std::string, std::uint64_t> by_id_;
+  std::map<std::uint64_t, child> children_;  ///< by serial: in start order
+  std::map<std::string_view, child*> by_id_; ///< views of their ids
   std::map<caf::actor_addr, std::uint64_t> by_address_;
   std::map<std::uint64_t, restart> restarts_;
   std::map<std::uint64_t, futile_lives> futile_; ///< by serial, of those that are not quarantined

@@ -18,8 +18,8 @@ constexpr auto tool_check_every = std::chrono::seconds(1);
 
 } // namespace
 
-rollout_actor::rollout_actor(self_ptr self, context_ptr ctx, rollout_job job)
-    : self_(self), ctx_(std::move(ctx)), job_(std::move(job)) {
+rollout_actor::rollout_actor(self_ptr self, context_ptr ctx, std::shared_ptr<const rollout_job> job)
+    : self_(self), ctx_(std::move(ctx)), kept_(std::move(job)), job_(*kept_) {
   started_ = ctx_->time->now();
   // The rules live in the context, which outlives every trajectory that is shared from here.
   trajectory_ =
@@ -183,7 +183,7 @@ void rollout_actor::start_missing_tools() {
     if (ctx_->names->find(spec.id)) continue; // it lives: 100,000 that wait do not ask for it every second
     // Copied with every message that starts it: by pointer.
     spec.start = [ctx = ctx_, job = std::make_shared<const tool_job>(std::move(job))](self_ptr supervisor) {
-      return spawn_state<tool_call_actor>(*supervisor, ctx, *job);
+      return spawn_state<tool_call_actor>(*supervisor, ctx, job);
     };
     spec.restart = restart_kind::transient;
     spec.quarantine_after = 3;
@@ -385,7 +385,7 @@ void start_rollout_here(self_ptr self, const context_ptr& ctx, const rollout_job
   spec.id = stream_of(job.key);
   // Copied with every message that starts it: by pointer.
   spec.start = [ctx, job = std::make_shared<const rollout_job>(job)](self_ptr supervisor) {
-    return spawn_state<rollout_actor>(*supervisor, ctx, *job);
+    return spawn_state<rollout_actor>(*supervisor, ctx, job);
   };
   spec.restart = restart_kind::transient;
   spec.quarantine_after = 3;

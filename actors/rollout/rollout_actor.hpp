@@ -40,7 +40,7 @@ namespace troupe {
 class rollout_actor {
 public:
   static constexpr const char* name = "rollout";
-  rollout_actor(self_ptr self, context_ptr ctx, rollout_job job);
+  rollout_actor(self_ptr self, context_ptr ctx, std::shared_ptr<const rollout_job> job);
   behavior make_behavior();
 
 private:
@@ -76,7 +76,8 @@ private:
 
   self_ptr self_;
   context_ptr ctx_;
-  rollout_job job_;
+  const std::shared_ptr<const rollout_job> kept_; ///< the same in every life
+  const rollout_job& job_;
   std::shared_ptr<trajectory> trajectory_;
   std::vector<std::optional<observation>> observed_; ///< of the last turn's calls, once durable
   std::vector<bool> committing_;

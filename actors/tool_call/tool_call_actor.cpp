@@ -12,6 +12,7 @@ namespace troupe {
 namespace {
 
 constexpr auto store_patience = std::chrono::seconds(60);
+constexpr auto exact_below = std::chrono::seconds(5); ///< 100 ms are 2 % of it
 
 tool* find_tool(const run_context& ctx, std::string_view name) {
   for (const auto& it : ctx.tools)
@@ -41,11 +42,16 @@ error effect_unknown(const std::string& why) {
           "whether a tool call has had its effect is not known, and it is not called twice: " + why};
 }
 
-tool_call_actor::tool_call_actor(self_ptr self, context_ptr ctx, tool_job job)
-    : self_(self), ctx_(std::move(ctx)), job_(std::move(job)), effect_(has_effects(*ctx_, job_.what.tool)) {}
+tool_call_actor::tool_call_actor(self_ptr self, context_ptr ctx, std::shared_ptr<const tool_job> job)
+    : self_(self),
+      ctx_(std::move(ctx)),
+      kept_(std::move(job)),
+      job_(*kept_),
+      effect_(has_effects(*ctx_, job_.what.tool)) {}
 
 behavior tool_call_actor::make_behavior() {
-  change_ = fault_in_answer(*ctx_, "tool", "call", "tool/" + job_.key.text());
+  if (auto change = fault_in_answer(*ctx_, "tool", "call", "tool/" + job_.key.text()))
+    change_ = std::make_unique<const fault_rule>(*std::move(change));
   effect_ ? claim() : begin();
   return {
       [this](const run_tool&) { run(); },
@@ -83,7 +89,10 @@ void tool_call_actor::look_back() {
 void tool_call_actor::begin() {
   auto time = latency();
   if (change_ && change_->what == fault_kind::slow) time += change_->length;
-  if (time > duration(0))
+  if (time >= exact_below)
+    send_about(self_, time,
+               run_tool{}); // a timer of CAF's would keep this actor in memory when it is long dead
+  else if (time > duration(0))
     send_later(self_, time, run_tool{});
   else
     self_->send(self_, run_tool{});

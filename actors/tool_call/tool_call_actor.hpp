@@ -32,7 +32,7 @@ struct tool_job {
 class tool_call_actor {
 public:
   static constexpr const char* name = "tool_call";
-  tool_call_actor(self_ptr self, context_ptr ctx, tool_job job);
+  tool_call_actor(self_ptr self, context_ptr ctx, std::shared_ptr<const tool_job> job);
   behavior make_behavior();
 
 private:
@@ -49,10 +49,11 @@ private:
 
   self_ptr self_;
   context_ptr ctx_;
-  tool_job job_;
-  bool effect_;                      ///< of a tool that is not idempotent
-  bool first_ = false;               ///< nobody can have called with this key before
-  std::optional<fault_rule> change_; ///< what a fault plan makes of this call
+  const std::shared_ptr<const tool_job> kept_; ///< the same in every life
+  const tool_job& job_;
+  bool effect_;                              ///< of a tool that is not idempotent
+  bool first_ = false;                       ///< nobody can have called with this key before
+  std::unique_ptr<const fault_rule> change_; ///< what a fault plan makes of this call
 };
 
 /// "t17.3/0/1": rollout, turn, call.

@@ -62,9 +62,10 @@ private:
   }
   void start(const rollout_key& key) {
     running_[key.group] = key.attempt;
-    const rollout_job job{key, shared_task(ctx_, ctx_->train_task(key.group)), {}, 0, names::replay};
+    const auto job = std::make_shared<const rollout_job>(
+        rollout_job{key, shared_task(ctx_, ctx_->train_task(key.group)), {}, 0, names::replay});
     if (mode_ == after_a_kill::resume) {
-      start_rollout(self_, ctx_, job,
+      start_rollout(self_, ctx_, *job,
                     [this, key](const error&) { out_->failed += running_.erase(key.group); });
       return;
     }
