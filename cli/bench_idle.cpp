@@ -3,6 +3,7 @@
 #include "actors/rollout/rollout_actor.hpp"
 #include "actors/tree.hpp"
 #include "cli/commands.hpp"
+#include "cli/tables.hpp"
 #include "gpu/machine.hpp"
 #include "runtime/system.hpp"
 #include "sim/context.hpp"
@@ -22,10 +23,14 @@ struct start_some {
 struct ask_all {
   std::uint64_t count = 0;
 };
+struct start_bare {
+  std::uint64_t count = 0;
+};
 } // namespace troupe::cli
 
 TROUPE_LOCAL_TYPE(troupe::cli::start_some)
 TROUPE_LOCAL_TYPE(troupe::cli::ask_all)
+TROUPE_LOCAL_TYPE(troupe::cli::start_bare)
 
 namespace troupe::cli {
 
@@ -42,6 +47,19 @@ double resident() {
   in >> size >> pages;
   return pages * static_cast<double>(::sysconf(_SC_PAGESIZE));
 }
+
+/// Bytes that are allocated now, the allocator's own words between them included.
+double allocated() { return static_cast<double>(::mallinfo2().uordblks); }
+
+/// Takes no messages.
+class bare {
+public:
+  static constexpr const char* name = "bare";
+  explicit bare(self_ptr) {}
+  behavior make_behavior() {
+    return {[](const ask_all&) {}};
+  }
+};
 
 /// Writes one search call for whoever asks, at once.
 class searching_engine final : public engine_core {
@@ -99,6 +117,20 @@ public:
                 [this](const done&) { one_less(); }, [](error why) { give_up("asking a rollout", why); });
           return answer_->promise();
         },
+        [this](const start_bare& which) -> result<done> {
+          answer_.emplace(self_);
+          left_ = which.count;
+          for (std::uint64_t i = 0; i < which.count; ++i) {
+            child_spec spec;
+            spec.id = "bare/t" + std::to_string(i) + "/0/0@12345"; // as long as a tool call's
+            spec.start = [](self_ptr above) { return spawn_state<bare>(above); };
+            ask(
+                self_, ctx_->names->find(names::tools), std::chrono::minutes(5), start_child{std::move(spec)},
+                [this](const actor_ref&) { one_less(); },
+                [](error why) { give_up("starting a child", why); });
+          }
+          return answer_->promise();
+        },
         resume_handler(),
     };
   }
@@ -137,6 +169,44 @@ std::shared_ptr<run_context> idle_context(const fs::path& folder) {
   return ctx;
 }
 
+/// Bytes each of `count` that `make` makes one by one, and keeps.
+template <class Make>
+double bytes_each(std::uint64_t count, Make make) {
+  std::vector<decltype(make(0))> kept;
+  kept.reserve(count);
+  const auto before = allocated();
+  for (std::uint64_t i = 0; i < count; ++i) kept.push_back(make(i));
+  return (allocated() - before) / static_cast<double>(count);
+}
+
+/// The parts that can be had alone.
+struct part_bytes {
+  double actor = 0, supervised = 0, trajectory = 0;
+};
+expected<part_bytes> measure_parts(node& node, const actor_ref& who, const run_context& ctx) {
+  constexpr std::uint64_t count = 10'000;
+  part_bytes out;
+  out.actor = bytes_each(count, [&](std::uint64_t) { return spawn_state<bare>(node.system()); });
+  std::this_thread::sleep_for(std::chrono::seconds(1)); // they are gone
+  const auto before = allocated();
+  if (auto ok = node.ask<done>(who, start_bare{count}, std::chrono::minutes(1)); !ok) return fail(ok.error());
+  std::this_thread::sleep_for(std::chrono::seconds(2)); // so are the requests that started them
+  out.supervised = (allocated() - before) / static_cast<double>(count) - out.actor;
+  const auto words = ctx.rules.words;
+  auto engine = searching_engine(*words);
+  if (auto ok = engine.submit({}); !ok) return fail(ok.error());
+  std::vector<generated> turns;
+  engine.step(turns, nullptr);
+  out.trajectory = bytes_each(count, [&](std::uint64_t i) {
+    auto it = std::make_unique<trajectory>(
+        rollout_key{purpose::train, i, 0},
+        std::shared_ptr<const task>(std::shared_ptr<void>(), &ctx.train_task(i)), ctx.rules, 1.0);
+    it->add_turn(turns.at(0));
+    return it;
+  });
+  return out;
+}
+
 } // namespace
 
 int bench_idle(const actor_bench_arguments& arguments) {
@@ -154,6 +224,8 @@ int bench_idle(const actor_bench_arguments& arguments) {
   auto who = spawn_state<driver>(node.system(), context_ptr(ctx));
   auto& names = *ctx->names;
   while (!names.find(names::rollouts)) std::this_thread::sleep_for(milliseconds(10));
+  const auto parts = measure_parts(node, who, *ctx);
+  if (!parts) return complain(parts.error());
   const auto others = names.names().size();
 
   auto& time = system_clock();
@@ -172,19 +244,31 @@ int bench_idle(const actor_bench_arguments& arguments) {
     return {};
   };
   if (auto ok = begin(0, first); !ok) return complain(ok.error());
-  const auto before = resident();
+  const auto before = resident(), allocated_before = allocated();
   const auto start = time.now();
   for (auto from = first; from < first + count; from += chunk)
     if (auto ok = begin(from, std::min(from + chunk, first + count)); !ok) return complain(ok.error());
   const auto spawned = seconds(time.now() - start);
-  const auto after = resident();
+  const auto after = resident(), allocated_after = allocated();
   const double each = (after - before) / static_cast<double>(count);
   std::printf("%s; %u cores\n", machine_description().c_str(), std::thread::hardware_concurrency());
   std::printf("%llu rollouts wait for their tools: %.0f bytes each (asked: 4096), %.0f MiB in all\n",
               static_cast<unsigned long long>(count), each, after / 1048576.0);
-  std::printf(
-      "  in it: the rollout, its supervision and name, its tool call's actor, supervision, name and timer, "
-      "and the store's index of its turn\n");
+  const double heap = (allocated_after - allocated_before) / static_cast<double>(count);
+  const double rest = heap - 2 * (parts->actor + parts->supervised) - parts->trajectory;
+  table_rows rows{{"bytes of one waiting rollout", "each", "of them", "bytes"}};
+  const auto row = [&](const char* what, double each_of_it, int of_them) {
+    char one[32], all[32];
+    std::snprintf(one, sizeof one, "%.0f", each_of_it);
+    std::snprintf(all, sizeof all, "%.0f", each_of_it * of_them);
+    rows.push_back({what, one, std::to_string(of_them), all});
+  };
+  row("an actor without state (of the rollout, of its tool call)", parts->actor, 2);
+  row("its entry in a supervisor, monitor and name", parts->supervised, 2);
+  row("the trajectory: tokens, logprobs, versions, the calls it waits for", parts->trajectory, 1);
+  row("both States and behaviors, jobs, timers, the store's index of a turn", rest, 1);
+  row("what the allocator cannot give back: pages in part used, caches", each - heap, 1);
+  std::cout << render_table(rows) << std::flush;
   std::printf("started in %.1f s: %.0f a second, each with a turn sampled and durable\n", spawned,
               static_cast<double>(count) / spawned);
   constexpr int rounds = 5;
