@@ -145,10 +145,12 @@ cpu_model::workspace cpu_model::make_workspace() const {
   return out;
 }
 
-void cpu_model::forward(const model_row* rows, int count, const rope_table& rope, workspace& shared,
-                        workspace& own, const consumer& consume, const crew_member& me) const {
+void cpu_model::forward(const model_row* rows, int count, const rope_table& rope, const cpu_kv_memory& memory,
+                        workspace& shared, workspace& own, const consumer& consume,
+                        const crew_member& me) const {
   for (int first = 0; first < count; first += tile_rows)
-    forward_tile({rows + first, std::min(count - first, tile_rows), rope, shared, own, me}, first, consume);
+    forward_tile({rows + first, std::min(count - first, tile_rows), rope, memory, shared, own, me}, first,
+                 consume);
 }
 
 matrix_input cpu_model::input(const float* x, std::ptrdiff_t stride, int width, int rows,
@@ -210,7 +212,8 @@ void cpu_model::write_keys_and_values(const layer& at, int index, const pass& no
       if (!at.query_norm.empty()) norm_head(q + h * head_dim, at.query_norm, now.own);
       kernels_->rotate(q + h * head_dim, cosine, sine, head_dim / 2);
     }
-    float* block = row.sequence->block(row.position);
+    const auto* place = row.sequence->blocks()[static_cast<std::size_t>(row.position / lanes)];
+    float* block = now.memory.block(place->number);
     const int slot = row.position % lanes;
     for (int h = 0; h < layout_.heads; ++h) {
       if (!at.key_norm.empty()) norm_head(k + h * head_dim, at.key_norm, now.own);
@@ -231,7 +234,11 @@ void cpu_model::attend(const layer& at, int index, const pass& now) const {
   const kv_sequence* listed = nullptr;
   for (int r = 0; r < now.count; ++r) {
     const auto& row = now.rows[r];
-    if (row.sequence != listed) (listed = row.sequence)->list_blocks(own.blocks);
+    if (row.sequence != listed) {
+      listed = row.sequence;
+      own.blocks.clear();
+      for (const auto* block : listed->blocks()) own.blocks.push_back(now.memory.block(block->number));
+    }
     const int unseen = at.window > 0 ? std::max(0, row.position + 1 - at.window) : 0,
               skipped = unseen / lanes * lanes;
     for (int h = 0; h < config_.num_attention_heads; ++h) {

@@ -1,7 +1,8 @@
 #pragma once
 
 #include "gpu/barrier.hpp"
-#include "gpu/kv_cache.hpp"
+#include "gpu/cpu_kv_memory.hpp"
+#include "gpu/model_backend.hpp"
 #include "gpu/rope.hpp"
 #include "gpu/weight_matrix.hpp"
 #include <functional>
@@ -18,14 +19,6 @@ struct rope_table {
 private:
   int half_;
   std::vector<float> cosines_, sines_;
-};
-
-/// One position of one sequence to compute. Rows of a sequence come in order of position.
-struct model_row {
-  kv_sequence* sequence = nullptr; ///< writable at `position`
-  int position = 0;
-  token current = 0, previous = -1; ///< previous: -1 at position 0
-  bool wants_logits = false;
 };
 
 /// One of the threads that compute the same rows together.
@@ -58,9 +51,9 @@ public:
   /// vocabulary, that may be changed.
   using consumer = std::function<void(int row, float* logits)>;
   /// Fills keys and values of every row's position and hands on the logits of the rows that want them, each to one of the crew.
-  /// Does not append to the sequences.
-  void forward(const model_row* rows, int count, const rope_table& rope, workspace& shared, workspace& own,
-               const consumer& consume, const crew_member& me = {}) const;
+  /// `memory` holds the blocks of the rows' sequences, which are not appended to.
+  void forward(const model_row* rows, int count, const rope_table& rope, const cpu_kv_memory& memory,
+               workspace& shared, workspace& own, const consumer& consume, const crew_member& me = {}) const;
 
   const model_config& config() const { return config_; }
 
@@ -77,6 +70,7 @@ private:
     const model_row* rows;
     int count;
     const rope_table& rope;
+    const cpu_kv_memory& memory;
     workspace &shared, &own;
     const crew_member& me;
   };

@@ -5,29 +5,17 @@
 
 namespace troupe {
 
-kv_layout::kv_layout(const model_config& config)
-    : heads(config.num_key_value_heads), head_dim(config.head_dim), value_row(padded(config.head_dim)) {
-  tile_floats_ = static_cast<std::ptrdiff_t>(head_dim + value_row) * lanes;
-  block_floats = tile_floats_ * heads * config.num_hidden_layers;
-}
-
-void kv_pool::grow() {
-  const auto each = static_cast<std::size_t>(layout_.block_floats);
-  const auto count = std::max<std::size_t>(1, aligned_floats::huge_page / sizeof(float) / each);
-  slabs_.emplace_back(each * count);
-  for (std::size_t i = 0; i < count; ++i) {
-    blocks_.push_back({slabs_.back().data() + i * each, 0});
-    free_.push_back(&blocks_.back());
-  }
-}
-
 kv_block* kv_pool::take() {
   if (used_ >= limit_) return nullptr;
-  if (free_.empty()) grow();
+  if (free_.empty()) {
+    blocks_.push_back({.number = static_cast<int>(blocks_.size())});
+    free_.push_back(&blocks_.back());
+  }
   auto* block = free_.back();
   free_.pop_back();
   block->owners = 1;
   ++used_;
+  memory_->begin(block->number);
   return block;
 }
 
@@ -72,8 +60,7 @@ bool kv_sequence::adopt(const kv_sequence& from, int positions) {
   if (rest > 0) {
     last = pool_->take();
     if (!last) return false;
-    std::copy_n(from.blocks_[static_cast<std::size_t>(whole)]->data, pool_->layout().block_floats,
-                last->data);
+    pool_->memory().copy(from.blocks_[static_cast<std::size_t>(whole)]->number, last->number, rest);
   }
   for (int i = 0; i < whole; ++i) kv_pool::share(from.blocks_[static_cast<std::size_t>(i)]);
   for (auto* block : blocks_) pool_->release(block);
@@ -91,7 +78,7 @@ bool kv_sequence::reserve(int positions) {
     if (last->owners > 1) {
       auto* mine = pool_->take();
       if (!mine) return false;
-      std::copy_n(last->data, pool_->layout().block_floats, mine->data);
+      pool_->memory().copy(last->number, mine->number, size() % lanes);
       pool_->release(std::exchange(last, mine));
     }
   }
@@ -101,11 +88,6 @@ bool kv_sequence::reserve(int positions) {
     blocks_.push_back(block);
   }
   return true;
-}
-
-void kv_sequence::list_blocks(std::vector<const float*>& out) const {
-  out.clear();
-  for (auto* block : blocks_) out.push_back(block->data);
 }
 
 } // namespace troupe

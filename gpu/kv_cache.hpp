@@ -1,55 +1,46 @@
 #pragma once
 
 #include "gpu/cpu_kernels.hpp"
-#include "gpu/model_config.hpp"
 #include "gpu/tokenizer.hpp"
 #include <deque>
 #include <vector>
 
 namespace troupe {
 
-/// Where in a block of 16 positions each layer and head keeps its tiles (see attention_past).
-struct kv_layout {
-  int heads = 0, head_dim = 0, value_row = 0;
-  std::ptrdiff_t block_floats = 0;
-
-  explicit kv_layout(const model_config& config);
-  std::ptrdiff_t key_tile(int layer, int head) const {
-    return (std::ptrdiff_t{layer} * heads + head) * tile_floats_;
-  }
-  std::ptrdiff_t value_tile(int layer, int head) const { return key_tile(layer, head) + head_dim * lanes; }
-
-private:
-  std::ptrdiff_t tile_floats_ = 0;
-};
-
 /// Keys and values of 16 consecutive positions, all layers. Sequences with the same beginning share it.
 struct kv_block {
-  float* data = nullptr;
+  int number = 0; ///< 0 .. limit - 1; its memory knows where that is
   int owners = 0;
 };
 
-/// The blocks of one engine. Memory is taken when first needed, in pieces that fit huge pages, and kept.
+/// Where the blocks of one pool lie, on the host or on a device. It is called between forward passes.
+class kv_memory {
+public:
+  virtual ~kv_memory() = default;
+  /// A block gets an owner. What is in it from now on has no meaning.
+  virtual void begin(int block) = 0;
+  /// The first `positions` of one block, 1 to 16, into another; the rest of that has no meaning.
+  virtual void copy(int from, int to, int positions) = 0;
+};
+
+/// Who owns which block. Low numbers come first, so that a memory may grow with use.
 ///   KV-1  At most `limit` blocks have owners.
 ///   KV-2  A block with more than one owner is never written.
 class kv_pool {
 public:
-  kv_pool(const kv_layout& layout, std::int64_t limit) : layout_(layout), limit_(limit) {}
+  kv_pool(kv_memory& memory, std::int64_t limit) : memory_(&memory), limit_(limit) {}
 
   kv_block* take(); ///< nullptr: all are owned
   static void share(kv_block* block) { ++block->owners; }
   void release(kv_block* block);
 
-  const kv_layout& layout() const { return layout_; }
+  kv_memory& memory() { return *memory_; }
   std::int64_t used() const { return used_; }
   std::int64_t limit() const { return limit_; }
 
 private:
-  void grow();
-
-  kv_layout layout_;
+  kv_memory* memory_;
   std::int64_t limit_, used_ = 0;
-  std::vector<aligned_floats> slabs_;
   std::deque<kv_block> blocks_; // stable addresses
   std::vector<kv_block*> free_;
 };
@@ -79,11 +70,11 @@ public:
   bool adopt(const kv_sequence& from, int positions);
   /// Makes positions size() .. positions-1 writable. False: the pool is out of blocks; what it has stays.
   bool reserve(int positions);
-  /// The kernels have filled the next positions.
+  /// A forward pass has filled the next position.
   void append(token t) { tokens_.push_back(t); }
 
-  float* block(int position) { return blocks_[position / lanes]->data; }
-  void list_blocks(std::vector<const float*>& out) const;
+  /// The i-th holds positions 16 i to 16 i + 15; those that reserve() made writable included.
+  const std::vector<kv_block*>& blocks() const { return blocks_; }
 
   /// Tokens before this were computed with older weights (kv_policy::keep): such a sequence lends nothing.
   int stale() const { return stale_; }

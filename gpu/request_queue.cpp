@@ -1,6 +1,6 @@
 #include "gpu/request_queue.hpp"
 
-#include "gpu/cpu_engine_core.hpp"
+#include "gpu/batching_engine.hpp"
 
 namespace troupe {
 

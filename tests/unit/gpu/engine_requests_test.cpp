@@ -1,5 +1,5 @@
 #include "engine_support.hpp"
-#include "gpu/cpu_engine_core.hpp"
+#include "gpu/batching_engine.hpp"
 #include "gpu/request_queue.hpp"
 #include "reference_model.hpp"
 #include <algorithm>

@@ -80,7 +80,8 @@ TEST(AModelOfHuggingFace, HasTheseLogitsInTheEngineToo) {
     const auto wanted = read_expected(folder);
     const cpu_model model(weights, {&kernels_for(best_instruction_set()), &portable_quantised_kernels});
     const rope_table rope(weights.config);
-    kv_pool pool(kv_layout(weights.config), 16);
+    cpu_kv_memory memory(kv_layout(weights.config));
+    kv_pool pool(memory, 16);
     kv_sequence sequence(pool);
     auto space = model.make_workspace();
     const auto width = static_cast<std::size_t>(padded(weights.config.vocab_size));
@@ -88,7 +89,7 @@ TEST(AModelOfHuggingFace, HasTheseLogitsInTheEngineToo) {
     for (std::size_t t = 0; t < wanted.prompt.size(); ++t) {
       ASSERT_TRUE(sequence.reserve(static_cast<int>(t) + 1));
       const model_row row{&sequence, static_cast<int>(t), wanted.prompt[t], -1, true};
-      model.forward(&row, 1, rope, space, space,
+      model.forward(&row, 1, rope, memory, space, space,
                     [&](int, float* one) { std::copy_n(one, width, logits.data() + t * width); });
       sequence.append(wanted.prompt[t]);
     }

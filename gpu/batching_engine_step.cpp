@@ -1,4 +1,4 @@
-#include "gpu/cpu_engine_core.hpp"
+#include "gpu/batching_engine.hpp"
 #include "runtime/base/random.hpp"
 
 #include <algorithm>
@@ -15,8 +15,8 @@ int telling(const running_request& request) {
 
 } // namespace
 
-bool cpu_engine::step(std::vector<generated>& finished, std::vector<token_news>* news) {
-  if (!model_) return false;
+bool batching_engine::step(std::vector<generated>& finished, std::vector<token_news>* news) {
+  if (!has_weights_) return false;
   for (auto& request : aborted_) finished.push_back(std::move(request));
   const bool had_aborted = !aborted_.empty();
   aborted_.clear();
@@ -45,7 +45,7 @@ bool cpu_engine::step(std::vector<generated>& finished, std::vector<token_news>*
 /// Lets a request take over the longest beginning of its context that another sequence has computed with the current weights: a member of
 /// its group, or whoever has the same first blocks. True: a request before it, of its group or with the same first tokens, is about
 /// to compute more of it; waiting is cheaper than doing it twice.
-bool cpu_engine::waits_for_kin(running_request& request, std::size_t place) {
+bool batching_engine::waits_for_kin(running_request& request, std::size_t place) {
   auto& kv = request.sequence->kv;
   if (kv.stale() > 0 || request.told < telling(request)) return false;
   const auto group = request.request.group;
@@ -88,7 +88,7 @@ bool cpu_engine::waits_for_kin(running_request& request, std::size_t place) {
 }
 
 /// Makes the next rows of a request writable, at the cost of those after it. If it is the last itself, it is preempted.
-void cpu_engine::reserve_rows(running_request& request, std::size_t place) {
+void batching_engine::reserve_rows(running_request& request, std::size_t place) {
   auto& kv = request.sequence->kv;
   const int end = kv.size() + request.rows;
   const auto fits = [&] { return make_room(kv.blocks_missing(end)) && kv.reserve(end); };
@@ -102,7 +102,7 @@ void cpu_engine::reserve_rows(running_request& request, std::size_t place) {
 
 /// Decides how many positions of each running sequence this step computes: one while it decodes, a chunk
 /// while it prefills.
-void cpu_engine::plan_rows() {
+void batching_engine::plan_rows() {
   int budget = limits_.prefill_chunk;
   for (std::size_t place = 0; place < running_.size(); ++place) {
     auto& request = *running_[place];
@@ -116,22 +116,14 @@ void cpu_engine::plan_rows() {
   }
 }
 
-/// A model that fits the cache of a core is done before threads have met as often as a crew must.
-bool cpu_engine::works_together(int sequences) const {
-  if (workers_.size() == 1 || limits_.split == work_split::sequences) return false;
-  if (limits_.split == work_split::outputs || sequences < workers_.size()) return true;
-  constexpr std::int64_t large = 4 << 20; // weights of all layers
-  return std::int64_t{config_.num_hidden_layers} * config_.hidden_size * config_.intermediate_size * 3 >
-         large;
-}
-
-void cpu_engine::compute() {
-  for (auto& work : parts_) work.rows.clear(), work.requests.clear();
-  const auto sequences = std::count_if(running_.begin(), running_.end(), [](auto& r) { return r->rows > 0; });
-  if (works_together(static_cast<int>(sequences)))
-    compute_together();
-  else
-    compute_alone();
+void batching_engine::compute() {
+  rows_.clear(), requests_.clear();
+  for (auto& request : running_) list_rows(*request);
+  if (!rows_.empty())
+    backend_->forward(rows_, [this](int row, float* logits, int worker) {
+      const auto at = static_cast<std::size_t>(row);
+      take_logits(*requests_[at], rows_[at].position, logits, spaces_[static_cast<std::size_t>(worker)]);
+    });
   for (auto& request : running_) {
     auto& kv = request->sequence->kv;
     for (int i = 0; i < request->rows; ++i) {
@@ -143,78 +135,39 @@ void cpu_engine::compute() {
   }
 }
 
-/// Shares the rows out by sequence: threads never wait for each other inside a step, and no sum crosses
-/// sequences.
-void cpu_engine::compute_alone() {
-  int total = 0;
-  for (auto& request : running_) total += request->rows;
-  const int share = (total + workers_.size() - 1) / workers_.size();
-  std::size_t parts = 0;
-  for (auto& request : running_) {
-    if (request->rows == 0) continue;
-    if (parts == 0 || (static_cast<int>(parts_[parts - 1].rows.size()) >= share && parts < parts_.size()))
-      ++parts;
-    list_rows(*request, parts_[parts - 1]);
-  }
-  workers_.run(static_cast<int>(parts), [this](int i) {
-    auto& work = parts_[static_cast<std::size_t>(i)];
-    model_->forward(work.rows.data(), static_cast<int>(work.rows.size()), rope_, work.space, work.space,
-                    consumer_of(work, work.sampling));
-  });
-}
-
-/// All threads compute all rows, each its share of every matrix's outputs.
-void cpu_engine::compute_together() {
-  auto& first = parts_.front();
-  for (auto& request : running_) list_rows(*request, first);
-  workers_.run(workers_.size(), [this, &first](int i) {
-    auto& own = parts_[static_cast<std::size_t>(i)];
-    model_->forward(first.rows.data(), static_cast<int>(first.rows.size()), rope_, first.space, own.space,
-                    consumer_of(first, own.sampling), {i, workers_.size(), &meeting_});
-  });
-}
-
-void cpu_engine::list_rows(running_request& request, part& work) const {
-  auto& kv = request.sequence->kv;
+void batching_engine::list_rows(running_request& request) {
+  const auto& kv = request.sequence->kv;
   const auto last = static_cast<int>(request.tokens.size()) - 1;
   for (int i = 0; i < request.rows; ++i) {
     const int position = kv.size() + i;
     const auto at = static_cast<std::size_t>(position);
     const bool wanted = position == last || (position >= request.told && position < telling(request));
-    work.rows.push_back(
-        {&kv, position, request.tokens[at], position > 0 ? request.tokens[at - 1] : -1, wanted});
-    work.requests.push_back(&request);
+    rows_.push_back({&kv, position, request.tokens[at], position > 0 ? request.tokens[at - 1] : -1, wanted});
+    requests_.push_back(&request);
   }
-}
-
-cpu_model::consumer cpu_engine::consumer_of(const part& rows, sampler_space& space) const {
-  return [this, &rows, &space](int row, float* logits) {
-    const auto at = static_cast<std::size_t>(row);
-    take_logits(*rows.requests[at], rows.rows[at].position, logits, space);
-  };
 }
 
 /// What is made of the logits of one position: the logprob of the context token that follows, or a new token. Several threads may
 /// take those of one request at once, each of other positions.
-void cpu_engine::take_logits(running_request& request, int position, float* logits,
-                             sampler_space& space) const {
+void batching_engine::take_logits(running_request& request, int position, float* logits,
+                                  sampler_space& space) const {
   const auto& asked = request.request;
   if (position < telling(request)) {
     const auto next = static_cast<std::size_t>(position) + 1;
     request.out.prompt_logprobs[next] =
-        logprob_of(asked.context[next], logits, config_.vocab_size, *kernels_.floats, space,
-                   asked.prompt_logprobs, &request.out.prompt_top[next]);
+        logprob_of(asked.context[next], logits, config_.vocab_size, *sampling_, space, asked.prompt_logprobs,
+                   &request.out.prompt_top[next]);
     return;
   }
   if (asked.sampling.repetition_penalty != 1.0)
     penalise(logits, request.distinct, asked.sampling.repetition_penalty);
   const double uniform =
       uniform_at(asked.seed, asked.draws_by_seed ? 0 : asked.sequence, request.tokens.size());
-  request.drawn = sample(logits, config_.vocab_size, asked.sampling, uniform, *kernels_.floats, space,
+  request.drawn = sample(logits, config_.vocab_size, asked.sampling, uniform, *sampling_, space,
                          asked.top_logprobs, asked.top_logprobs < 0 ? nullptr : &request.likeliest);
 }
 
-std::optional<finish_reason> cpu_engine::take_draw(running_request& request) {
+std::optional<finish_reason> batching_engine::take_draw(running_request& request) {
   const auto [id, logprob] = *request.drawn;
   if (id < 0) return finish_reason::failed;
   request.tokens.push_back(id);

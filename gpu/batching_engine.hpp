@@ -1,11 +1,9 @@
 #pragma once
 
-#include "gpu/cpu_engine.hpp"
-#include "gpu/cpu_model.hpp"
+#include "gpu/model_backend.hpp"
 #include "gpu/prefix_index.hpp"
 #include "gpu/request_queue.hpp"
 #include "gpu/sampler.hpp"
-#include "gpu/worker_pool.hpp"
 
 #include <limits>
 #include <optional>
@@ -54,12 +52,14 @@ struct running_request {
   int missing() const { return static_cast<int>(tokens.size()) - sequence->kv.size(); }
 };
 
-/// The scheduler of the CPU engine. Requests wait in order for a place in the batch and for the KV blocks of their tokens so far. Idle
+/// The scheduler of every engine, whatever computes. Requests wait in order for a place in the batch and for the KV blocks of their tokens so far. Idle
 /// sequences, the least recently used first, are evicted when their blocks are needed; when that is not enough, the running request that
 /// is last in order is preempted (ENG-5). The first in order is never preempted, and submit refuses what does not fit alone, so it ends.
-class cpu_engine final : public engine_core {
+class batching_engine final : public engine_core {
 public:
-  cpu_engine(const model_config& config, const engine_limits& limits, const kernel_set& kernels);
+  /// `sampling`: the kernels that logits become tokens with; the same for every backend.
+  batching_engine(const model_config& config, const engine_limits& limits,
+                  std::unique_ptr<model_backend> backend, const cpu_kernels& sampling);
 
   void set_weights(weights_ptr weights, std::uint64_t version, kv_policy policy) override;
   expected<void> submit(generate_request request) override;
@@ -69,15 +69,7 @@ public:
   engine_stats stats() const override;
 
 private:
-  /// The share of one thread in a step.
-  struct part {
-    cpu_model::workspace space;
-    sampler_space sampling;
-    std::vector<model_row> rows;
-    std::vector<running_request*> requests; ///< of each row
-  };
-
-  // -- requests (cpu_engine.cpp)
+  // -- requests (batching_engine.cpp)
   expected<void> check(const generate_request& request) const;
   std::size_t longest(const generate_request& request) const;
   void admit();
@@ -93,29 +85,25 @@ private:
   void erase(kept_sequence& sequence);
   bool make_room(std::int64_t blocks);
 
-  // -- a step (cpu_engine_step.cpp)
+  // -- a step (batching_engine_step.cpp)
   void plan_rows();
   bool waits_for_kin(running_request& request, std::size_t place);
   void reserve_rows(running_request& request, std::size_t place);
   void compute();
-  void compute_alone();
-  void compute_together();
-  bool works_together(int sequences) const;
-  void list_rows(running_request& request, part& work) const;
-  cpu_model::consumer consumer_of(const part& rows, sampler_space& space) const;
+  void list_rows(running_request& request);
   void take_logits(running_request& request, int position, float* logits, sampler_space& space) const;
   std::optional<finish_reason> take_draw(running_request& request);
 
   model_config config_;
   engine_limits limits_;
-  kernel_set kernels_;
-  rope_table rope_;
+  std::unique_ptr<model_backend> backend_;
+  const cpu_kernels* sampling_;
   kv_pool pool_;
-  worker_pool workers_;
-  barrier meeting_;
-  std::vector<part> parts_;
-  std::unique_ptr<const cpu_model> model_;
+  bool has_weights_ = false;
   std::uint64_t version_ = 0;
+  std::vector<model_row> rows_;               ///< of the current step
+  std::vector<running_request*> requests_;    ///< of each row
+  mutable std::vector<sampler_space> spaces_; ///< of each of the backend's workers
 
   std::unordered_map<std::uint64_t, std::unique_ptr<kept_sequence>> kept_;
   std::set<std::pair<std::uint64_t, std::uint64_t>> idle_; ///< (last use, id): the first goes first
