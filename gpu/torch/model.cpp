@@ -64,21 +64,10 @@ Tensor project(const operations& ops, const Tensor& x, const Tensor& weight, con
 
 } // namespace
 
-model_parameters view_parameters(const model_config& config, const flat_layout& layout, const Tensor& flat,
-                                 const Tensor& gradient) {
+model_parameters arrange_parameters(const model_config& config, const flat_layout& layout,
+                                    const std::function<Tensor(const flat_layout::matrix&)>& tensor_of) {
   std::size_t at = 0;
-  const auto next = [&] {
-    const auto& m = layout.matrices.at(at++);
-    const auto size = m.columns == 0 ? m.rows : m.rows * m.columns;
-    const auto shape =
-        m.columns == 0 ? std::vector<std::int64_t>{m.rows} : std::vector<std::int64_t>{m.rows, m.columns};
-    auto leaf = flat.narrow(0, m.offset, size).view(shape).detach();
-    if (gradient.defined()) {
-      leaf.set_requires_grad(true);
-      leaf.mutable_grad() = gradient.narrow(0, m.offset, size).view(shape);
-    }
-    return leaf;
-  };
+  const auto next = [&] { return tensor_of(layout.matrices.at(at++)); };
   model_parameters p;
   p.embedding = next();
   if (config.previous_token_map) p.previous_map = next();
@@ -94,6 +83,21 @@ model_parameters view_parameters(const model_config& config, const flat_layout& 
   p.final_norm = next();
   p.head = config.tie_word_embeddings ? p.embedding : next();
   return p;
+}
+
+model_parameters view_parameters(const model_config& config, const flat_layout& layout, const Tensor& flat,
+                                 const Tensor& gradient) {
+  return arrange_parameters(config, layout, [&](const flat_layout::matrix& m) {
+    const auto size = m.columns == 0 ? m.rows : m.rows * m.columns;
+    const auto shape =
+        m.columns == 0 ? std::vector<std::int64_t>{m.rows} : std::vector<std::int64_t>{m.rows, m.columns};
+    auto leaf = flat.narrow(0, m.offset, size).view(shape).detach();
+    if (gradient.defined()) {
+      leaf.set_requires_grad(true);
+      leaf.mutable_grad() = gradient.narrow(0, m.offset, size).view(shape);
+    }
+    return leaf;
+  });
 }
 
 rope_tables make_rope_tables(const model_config& config) {

@@ -2,6 +2,7 @@
 
 #include "gpu/torch/layout.hpp"
 #include "gpu/torch/operations.hpp"
+#include <functional>
 
 namespace troupe::torch_detail {
 
@@ -27,6 +28,10 @@ struct model_parameters {
   std::vector<layer> layers;
   at::Tensor final_norm, head; ///< head is the embedding where they are tied
 };
+
+/// Parameters whose tensors `tensor_of` gives, called for the layout's matrices in their order; [rows] where a matrix has no columns.
+model_parameters arrange_parameters(const model_config& config, const flat_layout& layout,
+                                    const std::function<at::Tensor(const flat_layout::matrix&)>& tensor_of);
 
 /// Views into `flat`, a tensor of layout.total numbers of any floating type. Gradients land in `gradient`
 /// (same size) if it is defined: then every view is a leaf that requires one.

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "gpu/cpu_engine.hpp"
-#include "runtime/base/random.hpp"
+#include "tests/unit/random_tokens.hpp"
 #include <gtest/gtest.h>
 #include <map>
 
@@ -30,12 +30,6 @@ inline weights_ptr lively(const model_config& config, std::uint64_t seed) {
       else if (name.find("norm") == name.npos)
         x *= 3;
   return std::make_shared<const model_weights>(std::move(w));
-}
-
-inline std::vector<token> random_tokens(random_stream& random, std::uint64_t n, int vocab = 100) {
-  std::vector<token> out;
-  while (out.size() < n) out.push_back(static_cast<token>(random.below(static_cast<std::uint64_t>(vocab))));
-  return out;
 }
 
 inline std::unique_ptr<engine_core> engine_with(weights_ptr weights, engine_limits limits = {},

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "gpu/torch/torch_learner.hpp"
-#include "runtime/base/random.hpp"
+#include "tests/unit/random_tokens.hpp"
 #include <gtest/gtest.h>
 
 namespace troupe {
@@ -34,12 +34,6 @@ inline model_weights random_weights(const model_config& config, std::uint64_t se
     for (std::int64_t i = 0; i < size; ++i)
       t.data.push_back(static_cast<float>(mean + deviation * random.normal()));
   }
-  return out;
-}
-
-inline std::vector<token> random_tokens(random_stream& random, std::size_t n, int vocab) {
-  std::vector<token> out(n);
-  for (token& t : out) t = static_cast<token>(random.below(static_cast<std::uint64_t>(vocab)));
   return out;
 }
 

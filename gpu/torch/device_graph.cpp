@@ -1,0 +1,57 @@
+#include "gpu/torch/device_graph.hpp"
+
+#ifdef TROUPE_CUDA
+#include <ATen/cuda/CUDAGraph.h>
+#endif
+
+namespace troupe::torch_detail {
+
+#ifdef TROUPE_CUDA
+
+namespace {
+
+class cuda_graph final : public device_graph {
+public:
+  /// Other threads of the program may use the device meanwhile (a learner beside the engine): only this one's calls are recorded.
+  cuda_graph(const std::function<void()>& work, at::cuda::MempoolId_t pool) {
+    graph_.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
+    try {
+      work();
+    } catch (...) {
+      try {
+        graph_.capture_end(); // the stream must leave its recording, whatever became of it
+      } catch (...) {
+      }
+      throw;
+    }
+    graph_.capture_end();
+  }
+  void replay() override { graph_.replay(); }
+
+private:
+  at::cuda::CUDAGraph graph_;
+};
+
+} // namespace
+
+graph_recorder graph_recorder_for(at::Device device) {
+  if (!device.is_cuda()) return [](const std::function<void()>&) { return nullptr; };
+  // One pool for all: what a graph leaves in it is used up before another runs, in the order of one stream.
+  return [pool = at::cuda::graph_pool_handle()](const std::function<void()>& work) {
+    return std::make_unique<cuda_graph>(work, pool);
+  };
+}
+
+bool built_with_cuda() { return true; }
+
+#else
+
+graph_recorder graph_recorder_for(at::Device) {
+  return [](const std::function<void()>&) { return nullptr; };
+}
+
+bool built_with_cuda() { return false; }
+
+#endif
+
+} // namespace troupe::torch_detail

@@ -1,0 +1,246 @@
+#include "gpu/torch/torch_backend.hpp"
+
+#include "gpu/batching_engine.hpp"
+#include "gpu/files/hf_model.hpp"
+#include "gpu/torch/find_device.hpp"
+#include "tests/unit/gpu/engine_support.hpp"
+#include <algorithm>
+
+/// The scheduler over LibTorch's operators against the CPU engine's exact mode: the same tokens, logprobs within rounding.
+namespace troupe {
+namespace {
+
+constexpr double bound = 1e-4;
+
+std::unique_ptr<engine_core> torch_engine(const weights_ptr& weights, const engine_limits& limits = {},
+                                          torch_detail::torch_backend_options options = {.device = "plain"}) {
+  auto backend = torch_detail::make_torch_backend(weights->config, limits, options);
+  EXPECT_TRUE(backend) << to_string(backend.error());
+  auto out = std::make_unique<batching_engine>(weights->config, limits, std::move(*backend),
+                                               kernels_for(best_instruction_set()));
+  out->set_weights(weights, 1, kv_policy::keep);
+  return out;
+}
+
+/// Recordings for a device that has none: what was recorded runs again.
+torch_detail::torch_backend_options repeating(int& recordings) {
+  struct again final : torch_detail::device_graph {
+    explicit again(std::function<void()> w) : work(std::move(w)) {}
+    void replay() override { work(); }
+    std::function<void()> work;
+  };
+  return {.device = "plain", .record = [&recordings](const std::function<void()>& work) {
+            ++recordings;
+            return std::make_unique<again>(work);
+          }};
+}
+
+void expect_close(const std::vector<float>& got, const std::vector<float>& wanted, const std::string& what) {
+  ASSERT_EQ(got.size(), wanted.size()) << what;
+  for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], wanted[i], bound) << what << ' ' << i;
+}
+
+void expect_close(const generated& got, const generated& wanted) {
+  const auto what = "sequence " + std::to_string(wanted.sequence);
+  EXPECT_EQ(got.tokens, wanted.tokens) << what;
+  EXPECT_EQ(got.reason, wanted.reason) << what;
+  EXPECT_EQ(got.versions, wanted.versions) << what;
+  expect_close(got.logprobs, wanted.logprobs, what);
+  expect_close(got.prompt_logprobs, wanted.prompt_logprobs, what + ", prompt");
+}
+
+/// Prompts of all lengths, some of them a group, some greedy; the logprobs of a prompt here and there.
+std::vector<generate_request> requests_for(const model_config& config, int new_tokens = 40) {
+  random_stream random(7);
+  std::vector<generate_request> out;
+  const auto common = random_tokens(random, 37, config.vocab_size);
+  const auto room = static_cast<std::uint64_t>(config.max_position_embeddings - new_tokens - 8);
+  for (std::uint64_t id = 1; id <= 10; ++id) {
+    auto request =
+        ask(id, random_tokens(random, 1 + random.below(std::min<std::uint64_t>(70, room)), config.vocab_size),
+            new_tokens - static_cast<int>(id));
+    if (id % 3 == 0) request.group = 900, request.context = common;
+    if (id % 2 == 1) request.sampling.temperature = 0;
+    if (id % 4 == 0) request.prompt_logprobs = 0;
+    out.push_back(std::move(request));
+  }
+  return out;
+}
+
+std::map<std::uint64_t, generated> answers(engine_core& engine,
+                                           const std::vector<generate_request>& requests) {
+  for (auto& request : requests) EXPECT_TRUE(engine.submit(request));
+  return run_all(engine);
+}
+
+void expect_same_as_the_cpus(const weights_ptr& weights, const engine_limits& limits) {
+  const auto requests = requests_for(weights->config);
+  const auto wanted = alone(weights, requests);
+  const auto engine = torch_engine(weights, limits);
+  const auto got = answers(*engine, requests);
+  for (std::size_t i = 0; i < requests.size(); ++i) expect_close(got.at(requests[i].sequence), wanted[i]);
+}
+
+} // namespace
+
+TEST(TheEngineOnLibTorch, GeneratesWhatTheCpuEngineDoesForEveryFamily) { // BACK-1, BACK-2
+  auto configs = families();
+  configs.push_back(tiny());
+  configs.push_back({.vocab_size = 300, .max_position_embeddings = 200, .tie_word_embeddings = false});
+  for (const auto& config : configs)
+    for (int chunk : {256, 5}) expect_same_as_the_cpus(lively(config, 11), {.prefill_chunk = chunk});
+}
+
+TEST(TheEngineOnLibTorch, GeneratesWhatTheCpuEngineDoesForModelsThatTransformersWrote) {
+  int seen = 0;
+  for (const auto& folder :
+       std::filesystem::directory_iterator(TROUPE_SOURCE_DIR "/tests/unit/gpu/data/models")) {
+    const auto weights = load_hf_model(folder.path());
+    ASSERT_TRUE(weights) << to_string(weights.error());
+    expect_same_as_the_cpus(std::make_shared<const model_weights>(*weights), {});
+    ++seen;
+  }
+  EXPECT_EQ(seen, 7);
+}
+
+TEST(TheEngineOnLibTorch, GeneratesTheSameInPassesOfAnySize) { // PASS-1
+  for (const auto& config : {families()[3], tiny()}) {
+    const auto weights = lively(config, 12);
+    auto requests = requests_for(config);
+    for (auto& request : requests) request.prompt_logprobs = 0;
+    const auto wanted = alone(weights, requests);
+    for (const torch_detail::pass_limits passes :
+         {torch_detail::pass_limits{1, 1, 1}, {3, 2, 8}, {16, 5, 40}}) {
+      const auto engine =
+          torch_engine(weights, {.threads = 2}, {.device = "plain", .record = {}, .passes = passes});
+      const auto got = answers(*engine, requests);
+      for (std::size_t i = 0; i < requests.size(); ++i) expect_close(got.at(requests[i].sequence), wanted[i]);
+    }
+  }
+}
+
+TEST(TheEngineOnLibTorch, SharesBeginningsAndPreemptsAsTheCpusDoes) { // ENG-5, KV-2
+  const auto weights = lively(tiny(), 41);
+  const auto requests = requests_for(weights->config, 60);
+  const auto wanted = alone(weights, requests);
+  for (int tokens : {160, 320}) {
+    const engine_limits limits{.max_kv_tokens = tokens, .prefill_chunk = 30};
+    const auto engine = torch_engine(weights, limits), other = engine_with(weights, limits);
+    const auto got = answers(*engine, requests);
+    answers(*other, requests);
+    for (std::size_t i = 0; i < requests.size(); ++i) expect_close(got.at(requests[i].sequence), wanted[i]);
+    const auto stats = engine->stats(), theirs = other->stats();
+    EXPECT_GT(stats.reused_tokens, 0u);
+    EXPECT_EQ(stats.reused_tokens, theirs.reused_tokens);
+    EXPECT_EQ(stats.preemptions, theirs.preemptions);
+    EXPECT_EQ(stats.steps, theirs.steps);
+    if (tokens == 160) {
+      EXPECT_GT(stats.preemptions, 0u);
+    }
+  }
+}
+
+TEST(TheEngineOnLibTorch, TakesNewWeightsBetweenTwoSteps) { // ENG-2
+  const auto before = lively(tiny(), 3), after = lively(tiny(), 4);
+  for (const auto policy : {kv_policy::keep, kv_policy::recompute, kv_policy::abort}) {
+    int recordings = 0;
+    const auto engine = torch_engine(before, {}, repeating(recordings)), other = engine_with(before);
+    const auto requests = requests_for(before->config);
+    std::map<std::uint64_t, generated> got[2];
+    for (int which = 0; auto* one : {engine.get(), other.get()}) {
+      for (auto& request : requests) ASSERT_TRUE(one->submit(request));
+      std::vector<generated> finished;
+      for (int i = 0; i < 12; ++i) one->step(finished);
+      one->set_weights(after, 2, policy);
+      for (int i = 0; i < 9; ++i) one->step(finished);
+      one->set_weights(before, 3, policy);
+      while (one->step(finished)) {
+      }
+      for (auto& g : finished) got[which][g.sequence] = std::move(g);
+      ++which;
+    }
+    ASSERT_EQ(got[0].size(), requests.size());
+    std::size_t changed = 0;
+    for (auto& [id, wanted] : got[1]) {
+      expect_close(got[0].at(id), wanted);
+      changed += !wanted.versions.empty() && wanted.versions.front() != wanted.versions.back();
+    }
+    EXPECT_EQ(changed > 0, policy != kv_policy::abort);
+  }
+}
+
+TEST(TheEngineOnLibTorch, KeepsItsWeightsWhenNewOnesAreNoNumbers) {
+  const auto good = lively(tiny(), 3);
+  auto broken = *good;
+  broken.tensors.at("model.layers.2.mlp.down_proj.weight").data.back() = NAN;
+  const auto engine = torch_engine(good);
+  EXPECT_THROW(engine->set_weights(std::make_shared<const model_weights>(broken), 2, kv_policy::keep),
+               std::invalid_argument);
+  const auto request = ask(1, {1, 2, 3}, 20);
+  expect_close(answers(*engine, {request}).at(1), alone(good, {request}).front());
+}
+
+TEST(TheEngineOnLibTorch, RepeatsRecordedDecodingWithTheSameTokens) { // GRA-1
+  for (auto config : {families()[3], families()[5], tiny()}) {
+    const auto weights = lively(config, 6);
+    const auto requests = requests_for(config);
+    const auto wanted = alone(weights, requests);
+    int recordings = 0;
+    const auto engine =
+        torch_engine(weights, {.max_sequences = 4, .prefill_chunk = 16}, repeating(recordings));
+    const auto got = answers(*engine, requests);
+    for (std::size_t i = 0; i < requests.size(); ++i) expect_close(got.at(requests[i].sequence), wanted[i]);
+    EXPECT_GT(recordings, 2);
+    EXPECT_LT(recordings, 20); // a few shapes, whatever the sequences' lengths
+  }
+}
+
+TEST(TheEngineOnLibTorch, FailsARequestWhoseNumbersOverflowAndNoOtherThatComesIntoItsBlocks) { // PAG-2
+  auto huge = *lively(tiny(), 3);
+  for (float& x : huge.tensors.at("model.layers.0.self_attn.v_proj.weight").data) x *= 1e38f;
+  const auto good = lively(tiny(), 3);
+  const auto engine = torch_engine(std::make_shared<const model_weights>(huge), {.max_kv_tokens = 160});
+  EXPECT_EQ(answers(*engine, {ask(1, {1, 2, 3, 4, 5}, 5)}).at(1).reason, finish_reason::failed);
+  engine->set_weights(good, 2, kv_policy::recompute);
+  auto request = ask(2, {5, 4, 3}, 100);
+  auto got = answers(*engine, {request}).at(2), wanted = alone(good, {request}).front();
+  wanted.versions.assign(wanted.versions.size(), 2);
+  expect_close(got, wanted);
+}
+
+TEST(TheEngineOnLibTorch, MultipliesInBfloat16WhereAsked) {
+  const auto weights = lively(families()[0], 6);
+  const auto requests = requests_for(weights->config, 20);
+  const auto wanted = alone(weights, requests);
+  const auto engine = torch_engine(weights, {.mode = arithmetic::fast});
+  const auto got = answers(*engine, requests);
+  double gap = 0, most = 0;
+  for (std::size_t i = 0; i < requests.size(); ++i) // prompts' logprobs: the same tokens for both
+    for (std::size_t t = 1; t < wanted[i].prompt_logprobs.size(); ++t) {
+      const double difference =
+          std::abs(got.at(requests[i].sequence).prompt_logprobs[t] - wanted[i].prompt_logprobs[t]);
+      gap = std::max(gap, difference), most = std::max(most, -double{wanted[i].prompt_logprobs[t]});
+    }
+  EXPECT_GT(gap, bound); // it is another arithmetic
+  EXPECT_LT(gap, 0.5);   // of the same model
+  EXPECT_GT(most, 5);
+}
+
+TEST(TheEngineOnLibTorch, SaysWhatWasFoundWhereCudaIsAskedForAndThereIsNone) {
+  if (torch_detail::find_device("cuda")) GTEST_SKIP() << "there is a CUDA device";
+  const auto made = torch_detail::make_torch_backend(tiny(), {}, {.device = "cuda"});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, errc::invalid);
+  EXPECT_NE(made.error().message.find("found none: "), std::string::npos) << made.error().message;
+  EXPECT_EQ(torch_detail::make_torch_backend(tiny(), {}, {.device = "gpu"}).error().code, errc::invalid);
+}
+
+TEST(TheEngineOnLibTorch, RefusesACacheThatTheDeviceCannotHold) {
+  const auto made = torch_detail::make_torch_backend(
+      {.hidden_size = 4096, .num_hidden_layers = 64, .num_key_value_heads = 4, .head_dim = 128},
+      {.max_kv_tokens = 100'000'000}, {.device = "plain"});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, errc::exhausted);
+}
+
+} // namespace troupe
