@@ -2,6 +2,7 @@
 
 #include "actors/fault_injector/fault_points.hpp"
 #include "actors/run_model.hpp"
+#include "gpu/engine_device.hpp"
 #include "gym/world.hpp"
 #include "runtime/base/file.hpp"
 #include "runtime/base/hash.hpp"
@@ -172,13 +173,13 @@ fs::path warmup_cache_file(const run_config& config, const run_paths& paths, con
 }
 
 /// The context outlives what it is made of, and tells these parts its clock.
-run_parts real_parts(const run_context& ctx, const fs::path& warmup_file, const weights_ptr& given,
-                     std::map<std::string, std::string> companions) {
+run_parts real_parts(const run_context& ctx, const engine_limits& engine, const fs::path& warmup_file,
+                     const weights_ptr& given, std::map<std::string, std::string> companions) {
   const auto& config = ctx.config;
   const auto& folder = ctx.folder;
   const auto shape = ctx.model_shape();
   run_parts parts;
-  parts.make_engine = [shape, limits = config.engine_shape()] { return make_cpu_engine(shape, limits); };
+  parts.make_engine = [shape, limits = engine] { return make_engine(shape, limits); };
   auto options = config.learner_shape();
   if (config.rl.kl_weight > 0) options.reference = given;
   parts.make_learner = [options](const model_weights& start) { return make_learner(start, options); };
@@ -241,6 +242,11 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
   ctx->config = config;
   ctx->folder = paths.runs_folder / config.run.name;
   ctx->time = &time;
+  auto engine = config.engine_shape();
+  if (auto device = resolve(engine.device); device) // said before anything is made
+    engine.device = *device;
+  else
+    return fail(device.error());
   const auto data = ctx->folder / "data";
   std::error_code failed;
   fs::create_directories(data, failed);
@@ -327,8 +333,8 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
                            static_cast<std::int64_t>(step)); // demonstrations that the warm-up has not seen
     };
   }
-  ctx->parts =
-      real_parts(*ctx, warmup_cache_file(config, paths, tokenizer_file, given), given, std::move(companions));
+  ctx->parts = real_parts(*ctx, engine, warmup_cache_file(config, paths, tokenizer_file, given), given,
+                          std::move(companions));
   if (config.faults.enabled)
     if (auto allowed = allow_faults(ctx); !allowed) return fail(allowed.error());
   return ctx;

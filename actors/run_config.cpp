@@ -1,6 +1,7 @@
 #include "actors/run_config.hpp"
 
 #include "actors/fault_injector/fault_points.hpp"
+#include "gpu/engine_device.hpp"
 
 #include <limits>
 
@@ -249,6 +250,12 @@ void run_config::visit(config_visitor& v) {
   v.key("engine.kv_tokens", engine.kv_tokens, {64, 100'000'000}, "tokens", "Size of the KV cache.");
   v.key("engine.prefill_chunk", engine.prefill_chunk, {1, 100'000}, "tokens",
         "Prompt tokens computed per step.");
+  v.key("engine.device", engine.device, {"cpu", "cuda", "auto"},
+        "Where it computes: the CPU's own kernels, or LibTorch's on the first CUDA device, where nothing is "
+        "equal "
+        "bit for bit; auto: cuda where there is one.");
+  v.key("engine.compute", engine.compute, {"float32", "bfloat16"},
+        "What matrix products multiply, and what keys and values are kept in. bfloat16 is for cuda.");
 
   v.section("learner", "Training.");
   v.key("learner.threads", learner.threads, {1, 256}, "threads", "Threads of the learner.");
@@ -395,6 +402,12 @@ expected<void> run_config::check_learning() const {
   if (rl.deterministic && (rollout.temperature != 1 || learner.compute != "float32"))
     return wrong("rl.deterministic compares float32 logprobs at temperature 1: rollout.temperature is " +
                  number(rollout.temperature) + ", learner.compute " + learner.compute);
+  if (rl.deterministic && engine.device != "cpu")
+    return wrong("rl.deterministic compares bits, which only the CPU's kernels keep: engine.device is " +
+                 engine.device + ", expected cpu");
+  if (engine.compute == "bfloat16" && engine.device != "cuda")
+    return wrong("engine.compute=bfloat16 is for engine.device=cuda, which is " + engine.device +
+                 "; expected float32");
   if (learner.compute == "bfloat16" && learner.device == "cpu" && !has_fast_bfloat16())
     return wrong("learner.compute=bfloat16 is slower than float32 here: this processor has neither "
                  "AVX512_BF16 nor AMX; "
@@ -427,8 +440,12 @@ model_config run_config::model_shape(int vocab_size) const {
 }
 
 engine_limits run_config::engine_shape() const {
-  return {static_cast<int>(engine.max_sequences), engine.kv_tokens, static_cast<int>(engine.prefill_chunk),
-          static_cast<int>(engine.threads)};
+  return {.max_sequences = static_cast<int>(engine.max_sequences),
+          .max_kv_tokens = engine.kv_tokens,
+          .prefill_chunk = static_cast<int>(engine.prefill_chunk),
+          .threads = static_cast<int>(engine.threads),
+          .mode = engine.compute == "bfloat16" ? arithmetic::fast : arithmetic::exact,
+          .device = *engine_device_by_name(engine.device)};
 }
 
 learner_options run_config::learner_shape() const {

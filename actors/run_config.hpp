@@ -99,6 +99,7 @@ struct run_config {
 
   struct engine_section {
     std::int64_t threads = 1, max_sequences = 96, kv_tokens = 200000, prefill_chunk = 512;
+    std::string device = "cpu", compute = "float32";
   } engine;
 
   struct learner_section {

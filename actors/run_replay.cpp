@@ -414,6 +414,10 @@ expected<json::object> replay_run(const context_ptr& ctx, event_store& store, co
     return fail(errc::invalid,
                 "rl.kv_on_update is keep, expected recompute: after keep a token depends on where in its "
                 "rollout the weights changed, which is no function of what is recorded");
+  if (ctx->config.engine.device != "cpu")
+    return fail(errc::invalid, "engine.device is " + ctx->config.engine.device +
+                                   ", expected cpu: the sums of other devices depend on what was computed "
+                                   "together, and nothing of them is equal bit for bit");
   return replayer(ctx, store, options).run();
 }
 

@@ -124,7 +124,7 @@ struct generate_arguments {
   double temperature = -1, top_p = -1, min_p = -1, repetition_penalty = -1; ///< -1: the model's own
   int top_k = -1;
   int threads = 0; ///< 0: one for each core
-  std::string mode = "exact";
+  std::string mode = "exact", device = "cpu";
 };
 /// Streams the text that a model generates.
 int generate(const generate_arguments& arguments);
@@ -136,7 +136,7 @@ struct serve_arguments {
   std::string api_key, admin_key; ///< empty: $TROUPE_API_KEY, $TROUPE_ADMIN_KEY, or none
   std::vector<std::string> served_model_name;
   std::string tool_call_parser = "auto";
-  std::string mode = "exact";
+  std::string mode = "exact", device = "cpu";
   int max_model_len = 0; ///< 0: the model's
   int max_num_seqs = 64;
   long long kv_cache_tokens = 0; ///< 0: what fits

@@ -1,6 +1,7 @@
 #include "cli/commands.hpp"
 #include "cli/run_folder.hpp"
 
+#include "gpu/engine_device.hpp"
 #include "gpu/learner.hpp"
 #include "gpu/weights.hpp"
 
@@ -32,6 +33,11 @@ std::vector<finding> examine() {
   auto model = make_learner(initial_weights(tiny, 1), {});
   out.push_back(
       {"LibTorch plugin", model.has_value(), model ? "loads and makes a learner" : model.error().message});
+  const auto cuda = memory_of(engine_device::cuda);
+  out.push_back({"CUDA device", true,
+                 cuda ? cuda->of + ", " + std::to_string(cuda->free >> 20) + " of " +
+                            std::to_string(cuda->total >> 20) + " MiB free"
+                      : "none, and none is needed: " + cuda.error().message});
   std::error_code ignored;
   const auto space = std::filesystem::space(std::filesystem::current_path(), ignored);
   const auto mib = space.available >> 20;

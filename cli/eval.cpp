@@ -5,6 +5,7 @@
 #include "cli/tables.hpp"
 
 #include "actors/tree.hpp"
+#include "gpu/engine_device.hpp"
 #include "tools/search_tools.hpp"
 
 #include <iostream>
@@ -36,9 +37,12 @@ expected<std::shared_ptr<run_context>> evaluation_context(const eval_arguments& 
   run.tools = {make_search_tool(*index, search),
                make_open_tool(*index, {static_cast<int>(run.config.tools.page_chars)})};
   run.folder.clear(); // nothing is written into the run
-  run.parts.make_engine = [shape = stored->weights.config, limits = run.config.engine_shape()] {
-    return make_cpu_engine(shape, limits);
-  };
+  auto limits = run.config.engine_shape();
+  if (auto device = resolve(limits.device); device)
+    limits.device = *device;
+  else
+    return fail(device.error());
+  run.parts.make_engine = [shape = stored->weights.config, limits] { return make_engine(shape, limits); };
   run.parts.open_store = [] { return event_store::open(":memory:", system_clock()); };
   run.board->publish(std::make_shared<const model_weights>(std::move(stored->weights)), stored->version);
   return ctx;

@@ -2,6 +2,7 @@
 #include "cli/model_argument.hpp"
 #include "cli/session.hpp"
 #include "cli/terminal_text.hpp"
+#include "gpu/engine_device.hpp"
 #include "gpu/text/generation_text.hpp"
 
 #include <algorithm>
@@ -90,6 +91,8 @@ expected<std::vector<token>> context_of(const language_model& model, const gener
 } // namespace
 
 int generate(const generate_arguments& arguments) {
+  const auto device = resolve(*engine_device_by_name(arguments.device)); // said before a model is read
+  if (!device) return complain(device.error());
   auto loaded = load_model_argument(arguments.model);
   if (!loaded) return complain(loaded.error());
   const auto& model = *loaded;
@@ -124,7 +127,8 @@ int generate(const generate_arguments& arguments) {
   limits.max_kv_tokens = static_cast<std::int64_t>(prompt_size) + request.max_new_tokens + 64;
   limits.threads = arguments.threads > 0 ? arguments.threads : default_threads();
   limits.mode = arguments.mode == "fast" ? arithmetic::fast : arithmetic::exact;
-  auto engine = make_cpu_engine(model.weights->config, limits);
+  limits.device = *device;
+  auto engine = make_engine(model.weights->config, limits);
   if (!engine) return complain(engine.error());
   try {
     (*engine)->set_weights(model.weights, 0, kv_policy::recompute);

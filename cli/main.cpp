@@ -176,9 +176,12 @@ int main(int argc, char** argv) {
       ->allow_extra_args(false);
   verb->add_option("--threads", generate.threads, "Threads that compute (0: one for each core)")
       ->check(CLI::Range(0, 256));
-  verb->add_option("--mode", generate.mode,
-                   "exact: float32 arithmetic, the same bits as in training; fast: quantised")
+  verb->add_option(
+          "--mode", generate.mode,
+          "exact: float32 arithmetic, the same bits as in training; fast: quantised, on cuda bfloat16")
       ->check(CLI::IsMember({"exact", "fast"}));
+  verb->add_option("--device", generate.device, "Where it computes; auto: cuda where there is one")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}));
   verb->add_flag("--json", generate.json, "Print one JSON object at the end");
   verb->callback([&] { code = cli::generate(generate); });
 
@@ -197,9 +200,12 @@ int main(int argc, char** argv) {
                    "The model's names in the API (the first is shown)");
   verb->add_option("--tool-call-parser", serve.tool_call_parser, "How the model writes calls of tools")
       ->check(CLI::IsMember({"auto", "none", "hermes", "llama3_json", "mistral"}));
-  verb->add_option("--mode", serve.mode,
-                   "exact: float32 arithmetic, the same bits as in training; fast: quantised")
+  verb->add_option(
+          "--mode", serve.mode,
+          "exact: float32 arithmetic, the same bits as in training; fast: quantised, on cuda bfloat16")
       ->check(CLI::IsMember({"exact", "fast"}));
+  verb->add_option("--device", serve.device, "Where it computes; auto: cuda where there is one")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}));
   verb->add_option("--max-model-len", serve.max_model_len, "Tokens of prompt and answer (0: the model's)")
       ->check(CLI::NonNegativeNumber);
   verb->add_option("--max-num-seqs", serve.max_num_seqs, "Sequences that decode at once")

@@ -4,12 +4,15 @@
 #include "cli/terminal_text.hpp"
 
 #include "actors/serving/serving_tree.hpp"
+#include "gpu/engine_device.hpp"
 #include "runtime/base/file.hpp"
 #include "runtime/base/http.hpp"
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
+#include <numeric>
 #include <random>
 #include <sys/resource.h>
 #include <thread>
@@ -18,11 +21,27 @@ namespace troupe::cli {
 
 namespace {
 
-/// Bytes that this machine has free (proc(5)); 0: not known.
-double free_memory() {
+/// Bytes that are free where the engine computes; on the CPU what Linux could make free (proc(5)). 0: not known.
+double free_memory(engine_device device) {
+  if (device != engine_device::cpu) {
+    const auto found = memory_of(device);
+    return found ? static_cast<double>(found->free) : 0;
+  }
   const auto text = read_file("/proc/meminfo", 1 << 16).value_or("");
   const auto at = text.find("MemAvailable:");
   return at == text.npos ? 0 : std::atof(text.c_str() + at + 13) * 1024;
+}
+
+/// Bytes of the weights where the engine computes: as it packs them on the CPU; on a device all in one type.
+double weights_memory(const model_weights& weights, const engine_limits& limits) {
+  double out = 0;
+  for (const auto& [name, tensor] : weights.tensors) out += 4.0 * static_cast<double>(tensor.data.size());
+  for (const auto& [name, tensor] : weights.stored) out += static_cast<double>(tensor.data.size());
+  if (limits.device == engine_device::cpu) return out;
+  double numbers = 0;
+  for (const auto& [name, shape] : expected_shapes(weights.config))
+    numbers += std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>());
+  return numbers * (limits.mode == arithmetic::fast ? 2 : 4);
 }
 
 std::string gigabytes(double bytes) { return fixed(bytes / 1e9, 2) + " GB"; }
@@ -41,16 +60,13 @@ struct memory_plan {
 
 /// As much cache as all sequences could use, but not more than half of what is free. Errors: exhausted.
 expected<memory_plan> plan_memory(const model_weights& weights, const serve_arguments& arguments,
-                                  int max_model_len) {
+                                  const engine_limits& limits, int max_model_len) {
   memory_plan out;
-  for (const auto& [name, tensor] : weights.tensors)
-    out.weights += 4.0 * static_cast<double>(tensor.data.size());
-  for (const auto& [name, tensor] : weights.stored) out.weights += static_cast<double>(tensor.data.size());
-  const auto& shape = weights.config;
-  out.kv_of_token = static_cast<double>(kv_bytes(shape, 1 << 16)) / (1 << 16);
-  out.free = free_memory();
+  out.weights = weights_memory(weights, limits);
+  out.kv_of_token = static_cast<double>(kv_bytes(weights.config, limits, 1 << 16)) / (1 << 16);
+  out.free = free_memory(limits.device);
   const auto wanted = std::int64_t{max_model_len} * arguments.max_num_seqs;
-  const auto room = kv_tokens_that_fit(shape);
+  const auto room = static_cast<std::int64_t>(out.free / 2 / out.kv_of_token) / 16 * 16;
   out.kv_tokens = arguments.kv_cache_tokens > 0 ? arguments.kv_cache_tokens
                   : out.free > 0                ? std::clamp<std::int64_t>(room, max_model_len, wanted)
                                                 : max_model_len;
@@ -80,7 +96,8 @@ std::string key_of(const std::string& given, const char* variable) {
   return set ? set : "";
 }
 
-expected<serving::serving_ptr> prepare(const serve_arguments& arguments, language_model model) {
+expected<serving::serving_ptr> prepare(const serve_arguments& arguments, engine_device device,
+                                       language_model model) {
   auto ctx = std::make_shared<serving::serving_context>();
   const auto& shape = model.weights->config;
   auto& rules = ctx->rules;
@@ -88,7 +105,9 @@ expected<serving::serving_ptr> prepare(const serve_arguments& arguments, languag
   if (rules.max_model_len > shape.max_position_embeddings)
     return fail(errc::invalid, "--max-model-len: found " + std::to_string(rules.max_model_len) +
                                    ", the model takes " + std::to_string(shape.max_position_embeddings));
-  auto plan = plan_memory(*model.weights, arguments, rules.max_model_len);
+  ctx->limits.mode = arguments.mode == "fast" ? arithmetic::fast : arithmetic::exact;
+  ctx->limits.device = device;
+  auto plan = plan_memory(*model.weights, arguments, ctx->limits, rules.max_model_len);
   if (!plan) return fail(plan.error());
   std::cerr << "memory: " << plan->text() << '\n';
   rules.max_kv_tokens = plan->kv_tokens / 16 * 16; // whole blocks
@@ -116,7 +135,6 @@ expected<serving::serving_ptr> prepare(const serve_arguments& arguments, languag
   ctx->limits.max_sequences = arguments.max_num_seqs;
   ctx->limits.max_kv_tokens = rules.max_kv_tokens;
   ctx->limits.threads = arguments.threads > 0 ? arguments.threads : default_threads();
-  ctx->limits.mode = arguments.mode == "fast" ? arithmetic::fast : arithmetic::exact;
   ctx->limits.prefill_chunk = arguments.prefill_chunk;
   ctx->version = arguments.version;
   ctx->load = [](const std::filesystem::path& place) {
@@ -133,7 +151,7 @@ expected<serving::serving_ptr> prepare(const serve_arguments& arguments, languag
   run->time = &system_clock();
   run->config.rollout.journal_interval = 0; // who listens has the tokens
   run->threads = node::threads();
-  run->parts.make_engine = [shape, limits = ctx->limits] { return make_cpu_engine(shape, limits); };
+  run->parts.make_engine = [shape, limits = ctx->limits] { return make_engine(shape, limits); };
   run->board->publish(model.weights, 0);
   ctx->run = std::move(run);
   ctx->model = std::move(model);
@@ -150,11 +168,13 @@ int serve(const serve_arguments& arguments) {
       !tried)
     return complain(tried.error());
   install_signals("\ntroupe: interrupted twice, ended at once\n");
+  const auto device = resolve(*engine_device_by_name(arguments.device));
+  if (!device) return complain(device.error());
   auto model = load_model_argument(arguments.model);
   if (!model) return complain(model.error());
   if (auto fine = check_weights(*model->weights); !fine)
     return complain({fine.error().code, arguments.model.string() + ": " + fine.error().message});
-  auto prepared = prepare(arguments, std::move(*model));
+  auto prepared = prepare(arguments, *device, std::move(*model));
   if (!prepared) return complain(prepared.error());
   auto ctx = std::make_shared<serving::serving_context>(**prepared);
   ctx->on_listening = [name = ctx->rules.served_names.front()](const std::string& url) {

@@ -33,9 +33,7 @@ std::int64_t kv_tokens_that_fit(const model_config& config, double share) {
          kv_bytes(config, lanes) * lanes;
 }
 
-expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& config,
-                                                       const engine_limits& limits, instruction_set kernels) {
-  if (auto fine = troupe::check(config); !fine) return fail(fine.error());
+expected<void> check(const engine_limits& limits) {
   const std::pair<const char*, std::int64_t> counts[] = {
       {"max_sequences", limits.max_sequences},   {"max_kv_tokens", limits.max_kv_tokens},
       {"prefill_chunk", limits.prefill_chunk},   {"threads", limits.threads},
@@ -47,6 +45,13 @@ expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& confi
   if (limits.threads > 256)
     return fail(errc::invalid,
                 "engine: threads is " + std::to_string(limits.threads) + ", expected at most 256");
+  return {};
+}
+
+expected<std::unique_ptr<engine_core>> make_cpu_engine(const model_config& config,
+                                                       const engine_limits& limits, instruction_set kernels) {
+  if (auto fine = check(config); !fine) return fail(fine.error());
+  if (auto fine = check(limits); !fine) return fail(fine.error());
   if (!has(kernels)) return fail(errc::invalid, "engine: this processor lacks the instruction set asked for");
   const auto need = kv_bytes(config, limits.max_kv_tokens), all = memory("MemTotal:");
   if (need > all)

@@ -87,6 +87,11 @@ enum class kv_policy : std::uint8_t { keep, recompute, abort };
 /// rounded to 16 bits, sums of products exact. Both are batch-invariant (ENG-1).
 enum class arithmetic : std::uint8_t { exact, fast };
 
+/// Where an engine computes. automatic: on a CUDA device where there is one (gpu/engine_device.hpp). On CUDA `exact` is float32 throughout, and
+/// `fast` multiplies in bfloat16 and keeps keys and values in it; a model's weights, dequantised, are there in that type, twice once new
+/// ones came.
+enum class engine_device : std::uint8_t { cpu, cuda, automatic };
+
 /// How threads share a step: each has sequences of its own and never waits for another, or all work on every matrix and meet several times
 /// in a layer. automatic: by outputs when there are fewer sequences than threads or the model is large.
 enum class work_split : std::uint8_t { automatic, sequences, outputs };
@@ -101,7 +106,10 @@ struct engine_limits {
   int most_preempted = 3;   ///< ENG-5
   arithmetic mode = arithmetic::exact;
   work_split split = work_split::automatic;
+  engine_device device = engine_device::cpu;
 };
+/// Errors: invalid, names the limit that is out of range.
+expected<void> check(const engine_limits& limits);
 
 struct engine_stats {
   std::uint64_t steps = 0, decoded_tokens = 0, prefilled_tokens = 0, reused_tokens = 0, evicted_tokens = 0,
@@ -113,7 +121,8 @@ struct engine_stats {
 /// Generation with continuous batching: sequences join and leave at every step.
 ///   ENG-1  What a sequence generates depends on its context, seed, sampling and the weights, never on what
 ///   else is in the
-///          batch, on how its context reached the cache, or on thread count (batch-invariant, bit for bit).
+///          batch, on how its context reached the cache, or on thread count (batch-invariant): bit for bit on the CPU; on
+///          other devices up to the rounding of sums, which is seen where two tokens are that close.
 ///   ENG-2  No weights change inside a step; every token carries the version that sampled it.
 ///   ENG-3  Every submitted request comes out of `step` exactly once, unless cancelled.
 ///   ENG-4  Requests start by priority; of those that wait, the one submitted first is overtaken by at most

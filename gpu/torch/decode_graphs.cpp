@@ -17,7 +17,7 @@ at::Tensor decode_graphs::run(const shape& of, const at::Tensor& host, at::Devic
   if (++entry.runs == 1 || entry.eager) return model(entry.inputs);
   if (!entry.graph) {
     try {
-      entry.graph = record_([&] { entry.logits = model(entry.inputs); });
+      entry.graph = record_([&entry, model] { entry.logits = model(entry.inputs); });
     } catch (const c10::Error&) { // what this version of LibTorch cannot record it can still run
     }
     if (!entry.graph) {

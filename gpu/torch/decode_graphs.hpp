@@ -21,7 +21,8 @@ public:
   explicit decode_graphs(graph_recorder record, std::size_t most = 128)
       : record_(std::move(record)), most_(most) {}
 
-  /// `host`: the pass's inputs; `model` makes logits of them where they lie on `device`. Copies are launched, and not waited for.
+  /// `host`: the pass's inputs; `model` makes logits of them where they lie on `device`, and depends on nothing else than the shape.
+  /// Copies are launched, and not waited for.
   at::Tensor run(const shape& of, const at::Tensor& host, at::Device device,
                  const std::function<at::Tensor(const at::Tensor& inputs)>& model);
 

@@ -4,7 +4,6 @@
 #include <ATen/Context.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <filesystem>
-#include <unistd.h>
 
 #ifdef TROUPE_CUDA
 #include <ATen/cuda/CUDAContext.h>
@@ -39,13 +38,12 @@ expected<c10::Device> find_device(const std::string& name) {
   return c10::Device(c10::kCUDA, 0);
 }
 
-device_memory memory_of(c10::Device device) {
-  if (device.is_cpu()) {
-    const auto page = static_cast<std::int64_t>(::sysconf(_SC_PAGESIZE));
-    return {"the machine", page * ::sysconf(_SC_AVPHYS_PAGES), page * ::sysconf(_SC_PHYS_PAGES)};
-  }
-  const auto [free, total] = c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index());
-  device_memory out{"the CUDA device", static_cast<std::int64_t>(free), static_cast<std::int64_t>(total)};
+engine_memory memory_of(c10::Device device) {
+  if (device.is_cpu()) return *troupe::memory_of(engine_device::cpu);
+  auto* allocator = c10::getDeviceAllocator(device.type());
+  allocator->emptyCache();
+  const auto [free, total] = allocator->getMemoryInfo(device.index());
+  engine_memory out{"the CUDA device", static_cast<std::int64_t>(free), static_cast<std::int64_t>(total)};
 #ifdef TROUPE_CUDA
   out.of = at::cuda::getDeviceProperties(device.index())->name;
 #endif

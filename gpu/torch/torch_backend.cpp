@@ -147,9 +147,10 @@ private:
     // A graph always has the logits of all its places: which are wanted is not part of its shape.
     const auto wanted = pass.decodes ? 0 : static_cast<std::int64_t>(pass.wanted.size());
     const auto host = write_inputs(pass, rows, inputs_[turn], wanted);
-    const auto model = [&](const at::Tensor& inputs) {
-      return engine_logits(config_, sets_[current_]->parameters(), rope_, cache_,
-                           pass_inputs::view(inputs, pass.sequences, pass.length, pass.width, wanted));
+    const auto model = [this, set = current_, sequences = pass.sequences, length = pass.length,
+                        width = pass.width, wanted](const at::Tensor& inputs) {
+      return engine_logits(config_, sets_[set]->parameters(), rope_, cache_,
+                           pass_inputs::view(inputs, sequences, length, width, wanted));
     };
     at::Tensor logits;
     if (pass.decodes)
@@ -202,16 +203,16 @@ private:
 expected<std::unique_ptr<model_backend>> make_torch_backend(const model_config& config,
                                                             const engine_limits& limits,
                                                             const torch_backend_options& options) {
-  const auto found = find_device(options.device);
-  if (!found) return fail(found.error());
-  const auto need = paged_cache::bytes(config, blocks_of(limits), type_of(limits));
-  const auto memory = memory_of(*found);
-  if (need > memory.free)
-    return fail(errc::exhausted, "engine: a KV cache of " + std::to_string(limits.max_kv_tokens) +
-                                     " tokens takes " + std::to_string(need >> 20) + " MiB, " + memory.of +
-                                     " has " + std::to_string(memory.free >> 20) + " MiB free of " +
-                                     std::to_string(memory.total >> 20));
   try {
+    const auto found = find_device(options.device);
+    if (!found) return fail(found.error());
+    const auto need = paged_cache::bytes(config, blocks_of(limits), type_of(limits));
+    const auto memory = memory_of(*found);
+    if (need > memory.free)
+      return fail(errc::exhausted, "engine: a KV cache of " + std::to_string(limits.max_kv_tokens) +
+                                       " tokens takes " + std::to_string(need >> 20) + " MiB, " + memory.of +
+                                       " has " + std::to_string(memory.free >> 20) + " MiB free of " +
+                                       std::to_string(memory.total >> 20));
     return std::make_unique<torch_backend>(config, limits, *found, options);
   } catch (const c10::OutOfMemoryError& e) {
     return fail(errc::exhausted, std::string("engine: ") + e.what_without_backtrace());

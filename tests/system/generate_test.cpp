@@ -1,5 +1,6 @@
 #include "tests/system/process.hpp"
 
+#include "gpu/engine_device.hpp"
 #include "tests/unit/tiny_model.hpp"
 
 #include <csignal>
@@ -101,4 +102,6 @@ TEST(Generate, RefusesWhatCannotBeGenerated) {
   refused({"tiny", std::string(2000, 'x')}, "takes 256");
   refused({"tiny", "x", "--raw", "--system", "s"}, "--raw turns off");
   refused({"tiny", "x", "--temperature", "-1"}, "--temperature");
+  refused({"tiny", "x", "--device", "tpu"}, "--device");
+  if (!memory_of(engine_device::cuda)) refused({"tiny", "x", "--device", "cuda"}, "cuda, found none: ");
 }

@@ -49,6 +49,9 @@ TEST(TheConfigurationOfALoss, IsRefusedWhereItContradictsItself) {
       {"rl.overlong_tokens=10"},
       {"rl.deterministic=true", "rollout.temperature=0.7"},
       {"rl.deterministic=true", "learner.compute=bfloat16"},
+      {"rl.deterministic=true", "engine.device=cuda"},
+      {"engine.compute=bfloat16"},
+      {"engine.device=auto", "engine.compute=bfloat16"},
       {"learner.lora_rank=4"},
       {"learner.lora_rank=4", "model.path=x", "learner.optimizer=muon"},
       {"model.system=hello"},
@@ -64,6 +67,7 @@ TEST(TheConfigurationOfALoss, IsRefusedWhereItContradictsItself) {
   EXPECT_EQ(refusal({"rl.loss=grpo", "rl.kl_weight=0.1", "model.path=x"}), "");
   EXPECT_EQ(refusal({"learner.lora_rank=4", "model.path=x"}), "");
   EXPECT_EQ(refusal({"rl.deterministic=true"}), "");
+  EXPECT_EQ(refusal({"engine.device=cuda", "engine.compute=bfloat16"}), "");
 }
 
 } // namespace troupe

@@ -1,6 +1,6 @@
 #include "gpu/learner.hpp"
 
-#include "gpu/learner_plugin.hpp"
+#include "gpu/torch_plugin.hpp"
 #include "tests/unit/folder.hpp"
 #include <cstdlib>
 #include <fstream>
@@ -15,7 +15,7 @@ class plugin_folder {
 public:
   plugin_folder() { setenv("TROUPE_PLUGIN_DIR", folder.path.c_str(), 1); }
   ~plugin_folder() { unsetenv("TROUPE_PLUGIN_DIR"); }
-  std::filesystem::path file() const { return folder.path / learner_plugin_file; }
+  std::filesystem::path file() const { return folder.path / torch_plugin_file; }
   test_folder folder;
 };
 
@@ -50,7 +50,7 @@ TEST(ALearnerWithAnotherLibraryUnderThePluginsName, RefusesIt) {
   std::filesystem::copy_file(library, other.file());
   const auto e = why_not();
   EXPECT_EQ(e.code, errc::version);
-  EXPECT_NE(e.message.find("not a training plugin"), std::string::npos) << e.message;
+  EXPECT_NE(e.message.find("not a LibTorch plugin"), std::string::npos) << e.message;
 }
 
 } // namespace troupe

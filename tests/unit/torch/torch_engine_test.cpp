@@ -1,94 +1,20 @@
 #include "gpu/torch/torch_backend.hpp"
 
-#include "gpu/batching_engine.hpp"
 #include "gpu/files/hf_model.hpp"
+#include "gpu/torch/device_weights.hpp"
 #include "gpu/torch/find_device.hpp"
-#include "tests/unit/gpu/engine_support.hpp"
+#include "torch_engine_support.hpp"
 #include <algorithm>
 
 /// The scheduler over LibTorch's operators against the CPU engine's exact mode: the same tokens, logprobs within rounding.
 namespace troupe {
-namespace {
-
-constexpr double bound = 1e-4;
-
-std::unique_ptr<engine_core> torch_engine(const weights_ptr& weights, const engine_limits& limits = {},
-                                          torch_detail::torch_backend_options options = {.device = "plain"}) {
-  auto backend = torch_detail::make_torch_backend(weights->config, limits, options);
-  EXPECT_TRUE(backend) << to_string(backend.error());
-  auto out = std::make_unique<batching_engine>(weights->config, limits, std::move(*backend),
-                                               kernels_for(best_instruction_set()));
-  out->set_weights(weights, 1, kv_policy::keep);
-  return out;
-}
-
-/// Recordings for a device that has none: what was recorded runs again.
-torch_detail::torch_backend_options repeating(int& recordings) {
-  struct again final : torch_detail::device_graph {
-    explicit again(std::function<void()> w) : work(std::move(w)) {}
-    void replay() override { work(); }
-    std::function<void()> work;
-  };
-  return {.device = "plain", .record = [&recordings](const std::function<void()>& work) {
-            ++recordings;
-            return std::make_unique<again>(work);
-          }};
-}
-
-void expect_close(const std::vector<float>& got, const std::vector<float>& wanted, const std::string& what) {
-  ASSERT_EQ(got.size(), wanted.size()) << what;
-  for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], wanted[i], bound) << what << ' ' << i;
-}
-
-void expect_close(const generated& got, const generated& wanted) {
-  const auto what = "sequence " + std::to_string(wanted.sequence);
-  EXPECT_EQ(got.tokens, wanted.tokens) << what;
-  EXPECT_EQ(got.reason, wanted.reason) << what;
-  EXPECT_EQ(got.versions, wanted.versions) << what;
-  expect_close(got.logprobs, wanted.logprobs, what);
-  expect_close(got.prompt_logprobs, wanted.prompt_logprobs, what + ", prompt");
-}
-
-/// Prompts of all lengths, some of them a group, some greedy; the logprobs of a prompt here and there.
-std::vector<generate_request> requests_for(const model_config& config, int new_tokens = 40) {
-  random_stream random(7);
-  std::vector<generate_request> out;
-  const auto common = random_tokens(random, 37, config.vocab_size);
-  const auto room = static_cast<std::uint64_t>(config.max_position_embeddings - new_tokens - 8);
-  for (std::uint64_t id = 1; id <= 10; ++id) {
-    auto request =
-        ask(id, random_tokens(random, 1 + random.below(std::min<std::uint64_t>(70, room)), config.vocab_size),
-            new_tokens - static_cast<int>(id));
-    if (id % 3 == 0) request.group = 900, request.context = common;
-    if (id % 2 == 1) request.sampling.temperature = 0;
-    if (id % 4 == 0) request.prompt_logprobs = 0;
-    out.push_back(std::move(request));
-  }
-  return out;
-}
-
-std::map<std::uint64_t, generated> answers(engine_core& engine,
-                                           const std::vector<generate_request>& requests) {
-  for (auto& request : requests) EXPECT_TRUE(engine.submit(request));
-  return run_all(engine);
-}
-
-void expect_same_as_the_cpus(const weights_ptr& weights, const engine_limits& limits) {
-  const auto requests = requests_for(weights->config);
-  const auto wanted = alone(weights, requests);
-  const auto engine = torch_engine(weights, limits);
-  const auto got = answers(*engine, requests);
-  for (std::size_t i = 0; i < requests.size(); ++i) expect_close(got.at(requests[i].sequence), wanted[i]);
-}
-
-} // namespace
 
 TEST(TheEngineOnLibTorch, GeneratesWhatTheCpuEngineDoesForEveryFamily) { // BACK-1, BACK-2
   auto configs = families();
   configs.push_back(tiny());
   configs.push_back({.vocab_size = 300, .max_position_embeddings = 200, .tie_word_embeddings = false});
   for (const auto& config : configs)
-    for (int chunk : {256, 5}) expect_same_as_the_cpus(lively(config, 11), {.prefill_chunk = chunk});
+    for (int chunk : {256, 5, 1}) expect_same_as_the_cpus(lively(config, 11), {.prefill_chunk = chunk});
 }
 
 TEST(TheEngineOnLibTorch, GeneratesWhatTheCpuEngineDoesForModelsThatTransformersWrote) {
@@ -169,6 +95,36 @@ TEST(TheEngineOnLibTorch, TakesNewWeightsBetweenTwoSteps) { // ENG-2
   }
 }
 
+TEST(TheWeightsOnADevice, AreThoseOfTheHostWhateverTheirSize) {
+  model_config config{.vocab_size = 70'000, .hidden_size = 64, .num_hidden_layers = 1}; // more than one piece
+  config.qkv_bias = config.qk_norm = true;
+  const auto weights = initial_weights(config, 3);
+  const auto layout = torch_detail::make_layout(config);
+  const at::Device device(at::kCPU);
+  auto through = torch_detail::make_upload_buffers(device, at::kFloat);
+  torch_detail::device_weights made(config, layout, at::kFloat, device);
+  made.fill(weights, layout, through);
+  const auto& p = made.parameters();
+  const auto expect = [&](const at::Tensor& got, std::vector<const char*> names) {
+    const float* at = got.data_ptr<float>();
+    for (const auto* name : names) {
+      const auto& wanted = weights.tensors.at(name).data;
+      EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), at)) << name;
+      at += wanted.size();
+    }
+    EXPECT_EQ(at, got.data_ptr<float>() + got.numel());
+  };
+  expect(p.embedding, {"model.embed_tokens.weight"});
+  expect(p.layers[0].qkv, {"model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.k_proj.weight",
+                           "model.layers.0.self_attn.v_proj.weight"});
+  expect(p.layers[0].qkv_bias,
+         {"model.layers.0.self_attn.q_proj.bias", "model.layers.0.self_attn.k_proj.bias",
+          "model.layers.0.self_attn.v_proj.bias"});
+  expect(p.layers[0].gate_up, {"model.layers.0.mlp.gate_proj.weight", "model.layers.0.mlp.up_proj.weight"});
+  expect(p.layers[0].down, {"model.layers.0.mlp.down_proj.weight"});
+  expect(p.final_norm, {"model.norm.weight"});
+}
+
 TEST(TheEngineOnLibTorch, KeepsItsWeightsWhenNewOnesAreNoNumbers) {
   const auto good = lively(tiny(), 3);
   auto broken = *good;
@@ -221,8 +177,8 @@ TEST(TheEngineOnLibTorch, MultipliesInBfloat16WhereAsked) {
           std::abs(got.at(requests[i].sequence).prompt_logprobs[t] - wanted[i].prompt_logprobs[t]);
       gap = std::max(gap, difference), most = std::max(most, -double{wanted[i].prompt_logprobs[t]});
     }
-  EXPECT_GT(gap, bound); // it is another arithmetic
-  EXPECT_LT(gap, 0.5);   // of the same model
+  EXPECT_GT(gap, torch_bound); // it is another arithmetic
+  EXPECT_LT(gap, 0.5);         // of the same model
   EXPECT_GT(most, 5);
 }
 
