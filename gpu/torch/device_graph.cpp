@@ -2,6 +2,8 @@
 
 #ifdef TROUPE_CUDA
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
 #endif
 
 namespace troupe::torch_detail {
@@ -14,21 +16,32 @@ class cuda_graph final : public device_graph {
 public:
   /// Other threads of the program may use the device meanwhile (a learner beside the engine): only this one's calls are recorded.
   cuda_graph(const std::function<void()>& work, at::cuda::MempoolId_t pool) {
+    const auto device = c10::cuda::current_device();
     graph_.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
+    bool ended = false;
     try {
       work();
+      ended = true;
+      graph_.capture_end();
     } catch (...) {
-      try {
-        graph_.capture_end(); // the stream must leave its recording, whatever became of it
-      } catch (...) {
-      }
+      give_up(device, pool, ended);
       throw;
     }
-    graph_.capture_end();
   }
   void replay() override { graph_.replay(); }
 
 private:
+  /// The stream leaves its recording, and memory is taken from where it was before, whatever became of the work.
+  void give_up(c10::DeviceIndex device, at::cuda::MempoolId_t pool, bool ended) {
+    try {
+      if (!ended) graph_.capture_end();
+    } catch (const c10::Error&) {
+      ended = true; // it stops at what went wrong, before the memory's turn
+    }
+    if (ended) c10::cuda::CUDACachingAllocator::endAllocateToPool(device, pool);
+    (void)cudaGetLastError();
+  }
+
   at::cuda::CUDAGraph graph_;
 };
 

@@ -13,8 +13,8 @@ public:
   virtual void replay() = 0; ///< On the stream that it was recorded on.
 };
 
-/// Records what `work` launches on the current stream, without running it. `work` may be kept and called again. Tensors made in it live in memory of the graphs' own and are
-/// overwritten by each replay, of whichever graph. Throws c10::Error when something in it cannot be recorded; nullptr: there are no graphs
+/// Records what `work` launches on the current stream, without running it. `work` may be kept and called again. Tensors made in it live in memory that
+/// all graphs share, and have no meaning when it is done: what is to be kept is copied to where it was before. Throws c10::Error when something in it cannot be recorded; nullptr: there are no graphs
 /// on this device or in this build.
 using graph_recorder = std::function<std::unique_ptr<device_graph>(const std::function<void()>& work)>;
 

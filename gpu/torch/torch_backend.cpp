@@ -8,10 +8,12 @@
 #include "gpu/torch/lanes.hpp"
 #include "gpu/worker_pool.hpp"
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <algorithm>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
+#include <stdexcept>
 
 namespace troupe::torch_detail {
 
@@ -48,7 +50,7 @@ public:
         stream_(own_stream(device)),
         limits_(options.passes.value_or(limits_of(config, type_))),
         cache_(config, blocks_of(limits), type_, device),
-        graphs_(options.record ? options.record : graph_recorder_for(device)),
+        graphs_(options.record ? options.record : graph_recorder_for(device), place_for_logits(limits)),
         uploads_(make_upload_buffers(device, type_)),
         inputs_{host_buffer(device, at::kLong), host_buffer(device, at::kLong)},
         outputs_{host_buffer(device, at::kFloat), host_buffer(device, at::kFloat)},
@@ -84,6 +86,15 @@ public:
 
   void forward(const std::vector<model_row>& rows, const consumer& consume) override {
     const surroundings inside(*this);
+    try {
+      run(rows, consume);
+    } catch (const c10::Error& e) { // whoever reads a log gets the sentence, not LibTorch's stack
+      throw std::runtime_error(std::string("LibTorch: ") + e.what_without_backtrace());
+    }
+  }
+
+private:
+  void run(const std::vector<model_row>& rows, const consumer& consume) {
     cache_.clear_fresh();
     const auto passes = plan_passes(rows, limits_);
     for (std::size_t i = 0; i <= passes.size(); ++i) {
@@ -92,7 +103,6 @@ public:
     }
   }
 
-private:
   /// Around everything that launches: no autograd, the backend's own stream, LibTorch's CPU threads at rest.
   struct surroundings {
     explicit surroundings(const torch_backend& of) {
@@ -110,6 +120,12 @@ private:
   void settle() const {
     if (!stream_) return;
     c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
+  }
+
+  /// Of the largest pass that decodes.
+  at::Tensor place_for_logits(const engine_limits& limits) const {
+    const int rows = padded_batch(std::min(limits.max_sequences, limits_.most_wanted));
+    return at::empty({rows, padded(config_.vocab_size)}, at::TensorOptions(at::kFloat).device(device_));
   }
 
   /// The pass's inputs in page-locked memory.
@@ -154,7 +170,7 @@ private:
     };
     at::Tensor logits;
     if (pass.decodes)
-      logits = graphs_.run({static_cast<int>(current_), pass.sequences, pass.width}, host, device_, model);
+      logits = graphs_.run({static_cast<int>(current_), pass.sequences, pass.width}, host, model);
     else
       logits = model(host.to(device_, at::kLong, true));
     inputs_[turn].mark();
