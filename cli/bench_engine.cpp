@@ -3,6 +3,7 @@
 #include "cli/tables.hpp"
 #include "gpu/cpu_kernels.hpp"
 #include "gpu/engine_core.hpp"
+#include "gpu/engine_device.hpp"
 #include "gpu/files/gguf_model.hpp"
 #include "gpu/files/hf_model.hpp"
 #include <chrono>
@@ -41,6 +42,7 @@ private:
 
 struct options {
   fs::path model;
+  engine_device device = engine_device::cpu; ///< measured beside the CPU
   int threads = 1, prompt = 512, new_tokens = 64;
 };
 
@@ -69,12 +71,15 @@ expected<options> read_options(const bench_arguments& arguments) {
                                     : nullptr;
     if (key == "model" && !value.empty())
       out.model = value;
+    else if (key == "device" && value == "cuda")
+      out.device = engine_device::cuda;
     else if (number && std::atoi(value.c_str()) > 0)
       *number = std::atoi(value.c_str());
     else
-      return fail(errc::invalid,
-                  "found \"" + word +
-                      "\", expected model=FILE, or threads=, prompt= or new= with a number above 0");
+      return fail(
+          errc::invalid,
+          "found \"" + word +
+              "\", expected model=FILE, device=cuda, or threads=, prompt= or new= with a number above 0");
   }
   if (!fs::exists(out.model))
     return fail(errc::not_found, "no model " + out.model.string() +
@@ -110,11 +115,13 @@ speed decode(engine_core& engine, std::uint64_t sequences, int new_tokens) {
   return out;
 }
 
-expected<speeds> measure(const weights_ptr& weights, const options& how, arithmetic mode) {
-  auto made = make_cpu_engine(weights->config, {.max_kv_tokens = 16 * (how.new_tokens + 64) + how.prompt + 64,
-                                                .prefill_chunk = std::max(how.prompt, 512),
-                                                .threads = how.threads,
-                                                .mode = mode});
+expected<speeds> measure(const weights_ptr& weights, const options& how, arithmetic mode,
+                         engine_device device = engine_device::cpu) {
+  auto made = make_engine(weights->config, {.max_kv_tokens = 16 * (how.new_tokens + 64) + how.prompt + 64,
+                                            .prefill_chunk = std::max(how.prompt, 512),
+                                            .threads = how.threads,
+                                            .mode = mode,
+                                            .device = device});
   if (!made) return fail(made.error());
   auto& engine = **made;
   engine.set_weights(weights, 1, kv_policy::keep);
@@ -234,6 +241,13 @@ int bench_engine(const bench_arguments& arguments) {
              exact = measure(weights, *how, arithmetic::exact);
   if (!fast) return complain(fast.error());
   if (!exact) return complain(exact.error());
+  expected<speeds> device_fast, device_exact;
+  if (how->device != engine_device::cpu) {
+    device_fast = measure(weights, *how, arithmetic::fast, how->device);
+    device_exact = measure(weights, *how, arithmetic::exact, how->device);
+    if (!device_fast) return complain(device_fast.error());
+    if (!device_exact) return complain(device_exact.error());
+  }
   std::vector<std::string> notes;
   auto peer = run_peer("llama.cpp", how->model, *how);
   if (!peer && peer.error().code == errc::internal) {
@@ -254,6 +268,10 @@ int bench_engine(const bench_arguments& arguments) {
   for (auto [clock, name] : {std::pair{&speed::wall, "wall"}, {&speed::cpu, "CPU"}}) {
     add_rows(rows, "Troupe, fast", *fast, clock, name);
     add_rows(rows, "Troupe, exact", *exact, clock, name);
+    if (how->device != engine_device::cpu) {
+      add_rows(rows, "Troupe on CUDA, bfloat16", *device_fast, clock, name);
+      add_rows(rows, "Troupe on CUDA, float32", *device_exact, clock, name);
+    }
     add_rows(rows, "llama.cpp", llama, clock, name);
     add_rows(rows, "transformers, float32", transformers, clock, name);
     rows.push_back({"fast / llama.cpp", name, shown(fast->prefill.*clock / llama.prefill.*clock),

@@ -5,7 +5,7 @@
 namespace troupe::cli {
 
 /// The engine with real weights (a GGUF file) beside llama.cpp and Hugging Face's transformers: prefill, decoding of 1 and of 16 sequences, and
-/// loading beside torch.load; tokens per second and ratios of one run. Words: model=FILE, threads=N, prompt=N, new=N. A peer that is not
+/// loading beside torch.load; tokens per second and ratios of one run. Words: model=FILE, threads=N, prompt=N, new=N, device=cuda (the same engine there, too). A peer that is not
 /// installed is left out with the reason.
 int bench_engine(const bench_arguments& arguments);
 

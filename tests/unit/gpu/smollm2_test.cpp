@@ -1,9 +1,8 @@
 #include "engine_support.hpp"
 #include "gpu/files/gguf_model.hpp"
 #include "gpu/files/hf_model.hpp"
-#include "runtime/base/file.hpp"
 #include "runtime/base/hash.hpp"
-#include "runtime/base/json.hpp"
+#include "smollm2_cases.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -15,36 +14,8 @@
 namespace troupe {
 namespace {
 
-struct one_case {
-  std::vector<token> prompt, greedy;
-  std::vector<double> logprobs;
-};
-
-json::object fixture() {
-  const auto path = std::string(TROUPE_SOURCE_DIR) + "/tests/unit/gpu/data/smollm2_greedy.json";
-  return json::parse(*read_file(path, 1 << 20))->as_object();
-}
-
-std::vector<one_case> cases() {
-  std::vector<one_case> out;
-  const auto ids = [](const json::value& from) {
-    std::vector<token> to;
-    for (auto& one : from.as_array()) to.push_back(static_cast<token>(one.to_number<std::int64_t>()));
-    return to;
-  };
-  const auto whole = fixture();
-  for (auto& one : whole.at("cases").as_array()) {
-    auto& c = out.emplace_back();
-    c.prompt = ids(one.as_object().at("prompt"));
-    c.greedy = ids(one.as_object().at("greedy"));
-    for (auto& p : one.as_object().at("prompt_logprobs").as_array())
-      c.logprobs.push_back(p.to_number<double>());
-  }
-  return out;
-}
-
 std::map<std::uint64_t, generated> greedy(const weights_ptr& weights, const engine_limits& limits,
-                                          const std::vector<one_case>& all) {
+                                          const std::vector<smollm2_case>& all) {
   const auto engine = engine_with(weights, limits);
   for (std::size_t i = 0; i < all.size(); ++i) {
     auto request = ask(i, all[i].prompt, 48);
@@ -61,7 +32,7 @@ protected:
     const auto* place = std::getenv("TROUPE_SMOLLM2");
     if (!place)
       GTEST_SKIP() << "TROUPE_SMOLLM2 names no file (./troupe test fetches it where there is a network)";
-    EXPECT_EQ(*sha256_file(place), std::string(fixture().at("model_sha256").as_string()))
+    EXPECT_EQ(*sha256_file(place), std::string(smollm2_fixture().at("model_sha256").as_string()))
         << place << " is not the file that the fixture was made from";
     weights_ = std::make_shared<const model_weights>(load_gguf_model(place, tensor_form::as_stored)->weights);
   }
@@ -71,7 +42,7 @@ protected:
 
 TEST_F(SmolLM2, GeneratesWhatTransformersDoesAndGivesPromptsItsLogprobs) {
   ASSERT_FALSE(weights_->stored.empty());
-  const auto all = cases();
+  const auto all = smollm2_cases();
   ASSERT_EQ(all.size(), 24u);
   double worst = 0;
   for (auto& [i, got] : greedy(weights_, limits_, all)) {
@@ -105,7 +76,7 @@ std::vector<std::vector<float>> distributions(const weights_ptr& weights, arithm
 TEST_F(SmolLM2, SaysInFastModeNearlyWhatItSaysInExactMode) {
   double divergence = 0, worst = 0;
   std::size_t positions = 0, agree = 0;
-  for (auto& one : cases()) {
+  for (auto& one : smollm2_cases()) {
     auto context = one.prompt;
     context.insert(context.end(), one.greedy.begin(), one.greedy.begin() + 16);
     const auto exact = distributions(weights_, arithmetic::exact, context);
@@ -129,7 +100,7 @@ TEST_F(SmolLM2, SaysInFastModeNearlyWhatItSaysInExactMode) {
 }
 
 TEST_F(SmolLM2, GeneratesTheSameInFastMode) {
-  const auto all = cases();
+  const auto all = smollm2_cases();
   limits_.mode = arithmetic::fast;
   std::size_t same = 0;
   for (auto& [i, got] : greedy(weights_, limits_, all)) same += got.tokens == all[i].greedy;
@@ -144,7 +115,7 @@ TEST_F(SmolLM2, AsAFolderOfHuggingFaceStaysMappedAndSaysTheSame) {
   auto mapped = load_hf_model(folder, tensor_form::as_stored);
   ASSERT_TRUE(mapped) << to_string(mapped.error());
   EXPECT_EQ(mapped->stored.size(), weights_->stored.size());
-  auto all = cases();
+  auto all = smollm2_cases();
   all.resize(3);
   const auto wanted = greedy(weights_, limits_, all);
   for (auto& [i, got] : greedy(std::make_shared<const model_weights>(std::move(*mapped)), limits_, all))
