@@ -35,6 +35,8 @@ expected<c10::Device> find_device(const std::string& name) {
   if (!at::hasCUDA())
     return fail(errc::invalid, "the engine's device is cuda, found none: " + what_was_found());
   at::globalContext().lazyInitDevice(c10::kCUDA);
+  at::globalContext().setAllowBF16ReductionCuBLAS(
+      false); // sums stay float32, also those of a product that is cut in pieces
   return c10::Device(c10::kCUDA, 0);
 }
 

@@ -76,9 +76,11 @@ public:
   void set_weights(const weights_ptr& weights) override {
     const surroundings inside(*this);
     const std::size_t next = current_ == 0 ? 1 : 0;
-    if (!sets_[next]) sets_[next].emplace(config_, layout_, type_, device_);
-    sets_[next]->fill(*weights, layout_, uploads_);
-    for (auto& buffer : uploads_) buffer.wait();
+    in_a_sentence([&] {
+      if (!sets_[next]) sets_[next].emplace(config_, layout_, type_, device_);
+      sets_[next]->fill(*weights, layout_, uploads_);
+      for (auto& buffer : uploads_) buffer.wait();
+    });
     current_ = next;
   }
 
@@ -86,14 +88,19 @@ public:
 
   void forward(const std::vector<model_row>& rows, const consumer& consume) override {
     const surroundings inside(*this);
+    in_a_sentence([&] { run(rows, consume); });
+  }
+
+private:
+  /// Whoever reads a log gets what was wrong, not LibTorch's stack.
+  static void in_a_sentence(const std::function<void()>& work) {
     try {
-      run(rows, consume);
-    } catch (const c10::Error& e) { // whoever reads a log gets the sentence, not LibTorch's stack
+      work();
+    } catch (const c10::Error& e) {
       throw std::runtime_error(std::string("LibTorch: ") + e.what_without_backtrace());
     }
   }
 
-private:
   void run(const std::vector<model_row>& rows, const consumer& consume) {
     cache_.clear_fresh();
     const auto passes = plan_passes(rows, limits_);

@@ -95,6 +95,60 @@ TEST(TheEngineOnLibTorch, TakesNewWeightsBetweenTwoSteps) { // ENG-2
   }
 }
 
+TEST(TheEngineOnLibTorch,
+     DoesWhatTheCpusDoesThroughCancelsForgottenSequencesAndPriorities) { // ENG-2 to ENG-5
+  for (std::uint64_t seed : {1, 2, 3}) {
+    const auto weights = lively(tiny(), seed), others = lively(tiny(), seed + 10);
+    const engine_limits limits{.max_sequences = 5, .max_kv_tokens = 400, .prefill_chunk = 24};
+    int recordings = 0;
+    const auto engine = torch_engine(weights, limits, repeating(recordings)),
+               other = engine_with(weights, limits);
+    random_stream random(seed);
+    std::vector<generated> got, wanted;
+    std::vector<token> beginning = random_tokens(random, 70);
+    for (std::uint64_t i = 1; i <= 400; ++i) {
+      const auto id = 1 + random.below(30);
+      if (random.chance(0.2)) {
+        beginning.resize(20 + random.below(40));
+        auto context = beginning;
+        const auto more = random_tokens(random, 1 + random.below(40));
+        context.insert(context.end(), more.begin(), more.end());
+        auto request = ask(id, context, static_cast<int>(1 + random.below(30)));
+        request.group = random.below(3), request.priority = static_cast<int>(random.below(3));
+        request.sampling.temperature = random.chance(0.5) ? 0 : 0.8;
+        request.prompt_logprobs = random.chance(0.2) ? 0 : -1;
+        EXPECT_EQ(engine->submit(request).has_value(), other->submit(request).has_value());
+        beginning = context;
+      }
+      if (random.chance(0.03)) {
+        EXPECT_EQ(engine->cancel(id), other->cancel(id));
+      }
+      if (random.chance(0.05)) engine->forget(id), other->forget(id);
+      if (random.chance(0.02)) {
+        const auto policy = random.chance(0.5) ? kv_policy::keep : kv_policy::recompute;
+        for (auto* one : {engine.get(), other.get()})
+          one->set_weights(i % 2 == 0 ? weights : others, i, policy);
+      }
+      engine->step(got), other->step(wanted);
+    }
+    for (auto* one : {&got, &wanted})
+      while ((one == &got ? engine : other)->step(*one)) {
+      }
+    ASSERT_EQ(got.size(), wanted.size());
+    ASSERT_GT(got.size(), 30u);
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      EXPECT_EQ(got[i].sequence, wanted[i].sequence);
+      expect_close(got[i], wanted[i]);
+    }
+    const auto stats = engine->stats(), theirs = other->stats();
+    EXPECT_EQ(stats.steps, theirs.steps);
+    EXPECT_EQ(stats.preemptions, theirs.preemptions);
+    EXPECT_EQ(stats.evicted_tokens, theirs.evicted_tokens);
+    EXPECT_EQ(stats.reused_tokens, theirs.reused_tokens);
+    EXPECT_GT(stats.preemptions, 0u);
+  }
+}
+
 TEST(TheWeightsOnADevice, AreThoseOfTheHostWhateverTheirSize) {
   model_config config{.vocab_size = 70'000, .hidden_size = 64, .num_hidden_layers = 1}; // more than one piece
   config.qkv_bias = config.qk_norm = true;
