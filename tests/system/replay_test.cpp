@@ -174,12 +174,19 @@ TEST(ARecordedRun, ReplaysToTheSameWeightsAndNamesWhatWasTamperedWith) { // REPL
   EXPECT_EQ(later.wait(60s), 2);
   EXPECT_NE(later.err().find("recording format 2, expected 1"), std::string::npos) << later.err();
   fs::copy(folder, place.path() / "runs/keep", fs::copy_options::recursive);
-  auto yaml = *read_file(place.path() / "runs/keep/config.yaml");
-  const auto at = yaml.find("kv_on_update: recompute");
-  ASSERT_NE(at, std::string::npos);
-  yaml.replace(at, 23, "kv_on_update: keep");
-  ASSERT_TRUE(write_file_atomically(place.path() / "runs/keep/config.yaml", yaml));
-  auto keep = process::troupe({"replay", "runs/keep"}, place.path());
-  EXPECT_EQ(keep.wait(60s), 2);
-  EXPECT_NE(keep.err().find("rl.kv_on_update is keep, expected recompute"), std::string::npos) << keep.err();
+  const auto configured = *read_file(place.path() / "runs/keep/config.yaml");
+  const auto refused = [&](const std::string& section, const std::string& was, const std::string& is,
+                           const std::string& why) {
+    auto yaml = configured;
+    const auto at = yaml.find(was, yaml.find("\n" + section + ":"));
+    ASSERT_NE(at, std::string::npos);
+    yaml.replace(at, was.size(), is);
+    ASSERT_TRUE(write_file_atomically(place.path() / "runs/keep/config.yaml", yaml));
+    auto other = process::troupe({"replay", "runs/keep"}, place.path());
+    EXPECT_EQ(other.wait(60s), 2);
+    EXPECT_NE(other.err().find(why), std::string::npos) << other.err();
+  };
+  refused("rl", "kv_on_update: recompute", "kv_on_update: keep",
+          "rl.kv_on_update is keep, expected recompute");
+  refused("engine", "device: cpu", "device: auto", "engine.device is auto, expected cpu");
 }
