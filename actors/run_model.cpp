@@ -1,5 +1,6 @@
 #include "actors/run_model.hpp"
 
+#include "gpu/files/model_folder.hpp"
 #include "runtime/base/file.hpp"
 
 namespace troupe {
@@ -65,22 +66,10 @@ expected<std::shared_ptr<const model_chat>> set_rules(trajectory_rules& rules, c
 
 expected<std::map<std::string, std::string>> companions_of(const language_model& model, const fs::path& data,
                                                            const run_config& config) {
-  std::map<std::string, std::string> out;
+  auto out = conversation_files(model);
   auto words = read_file(data / words_file);
   if (!words) return fail(words.error());
   out[words_file] = std::move(*words);
-  json::object about{{"tokenizer_class", "PreTrainedTokenizerFast"},
-                     {"chat_template", model.template_source}};
-  if (!model.bos.empty()) about["bos_token"] = model.bos;
-  if (!model.eos.empty()) about["eos_token"] = model.eos;
-  out["tokenizer_config.json"] = json::dump(about);
-  out["chat_template.jinja"] = model.template_source;
-  json::object generation;
-  if (model.ends.size() == 1)
-    generation["eos_token_id"] = model.ends.front();
-  else if (!model.ends.empty())
-    generation["eos_token_id"] = json::array(model.ends.begin(), model.ends.end());
-  out["generation_config.json"] = json::dump(generation);
   if (config.learner.lora_rank > 0)
     out["adapter/adapter_config.json"] =
         json::dump(json::object{{"peft_type", "LORA"},

@@ -149,6 +149,20 @@ struct serve_arguments {
 /// Serves a model by OpenAI's API until a signal.
 int serve(const serve_arguments& arguments);
 
+struct model_info_arguments {
+  std::filesystem::path model;
+  bool json = false;
+};
+/// Says what a model is: its architecture, sizes, memory, tokenizer, template.
+int model_info(const model_info_arguments& arguments);
+
+struct model_convert_arguments {
+  std::filesystem::path from, to;
+  std::string dtype = "float32"; ///< or bf16
+};
+/// Writes a model as a folder that transformers loads.
+int model_convert(const model_convert_arguments& arguments);
+
 int doctor(bool json);
 
 } // namespace troupe::cli

@@ -228,6 +228,30 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber);
   verb->callback([&] { code = cli::serve(serve); });
 
+  verb = app.add_subcommand("model", "What a model is; models as folders of Hugging Face's transformers");
+  verb->require_subcommand(1);
+  verb->footer(
+      "./troupe model fetch NAME (of the wrapper ./troupe) downloads one: ./troupe model fetch --help");
+  cli::model_info_arguments info;
+  one_verb = verb->add_subcommand(
+      "info", "Architecture, parameters, memory, context, vocabulary, tokenizer, template, tensor formats");
+  one_verb
+      ->add_option("model", info.model,
+                   "A folder of Hugging Face's transformers, a GGUF file, or a run's folder")
+      ->required();
+  one_verb->add_flag("--json", info.json, "Print JSON");
+  one_verb->callback([&] { code = cli::model_info(info); });
+  cli::model_convert_arguments convert;
+  one_verb = verb->add_subcommand("convert", "Write a model as a folder that transformers loads");
+  one_verb
+      ->add_option("from", convert.from,
+                   "A GGUF file, a folder of Hugging Face's transformers, or a run's folder")
+      ->required();
+  one_verb->add_option("to", convert.to, "The folder to make; it must not be there yet")->required();
+  one_verb->add_option("--dtype", convert.dtype, "float32 (nothing is rounded) or bf16 (half the size)")
+      ->check(CLI::IsMember({"float32", "bf16"}));
+  one_verb->callback([&] { code = cli::model_convert(convert); });
+
   bool json = false;
   verb = app.add_subcommand("doctor", "Check what this machine has and what is missing");
   verb->add_flag("--json", json, "Print JSON");

@@ -60,6 +60,11 @@ expected<language_model> load_model_argument(const fs::path& place) {
   return run.exists() ? load_run(run) : load_language_model(place, tensor_form::as_stored);
 }
 
+expected<language_model> load_model_to_look_at(const fs::path& place) {
+  const run_folder run{place};
+  return run.exists() ? load_run(run) : load_model_files(place, tensor_form::as_stored);
+}
+
 expected<void> check_weights(const model_weights& weights) {
   auto engine = make_cpu_engine(weights.config, {.max_sequences = 1, .max_kv_tokens = 16});
   if (!engine) return fail(engine.error());

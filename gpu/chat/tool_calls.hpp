@@ -18,6 +18,7 @@ enum class tool_family : unsigned char { none, hermes, llama3, mistral };
 tool_family tool_family_of(std::string_view template_source);
 /// By its name on the command line: none, hermes, llama3_json, mistral.
 std::optional<tool_family> tool_family_by_name(std::string_view name);
+std::string_view name_of(tool_family family); ///< the inverse
 /// Special tokens whose names have to stay in the text, for the calls to be found.
 const std::vector<std::string>& tool_markers(tool_family family);
 

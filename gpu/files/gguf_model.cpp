@@ -160,6 +160,8 @@ expected<model_config> gguf_config(const gguf_contents& from) {
                                 std::to_string(value_length) + " and " + std::to_string(turned) +
                                 " rotary ones, supported are equal numbers"});
   in.integer("attention.sliding_window", c.sliding_window, false);
+  // llama.cpp calls Mistral a llama; of Hugging Face's two classes only Mistral's has a window
+  if (*architecture == "llama" && c.sliding_window > 0) c.family = model_family::mistral;
   if (in.has("expert_count")) {
     int experts = 0;
     in.integer("expert_count", experts, false);
@@ -209,7 +211,8 @@ expected<model_weights> gguf_weights(const gguf_contents& from, std::shared_ptr<
                                      json::dump(json::array(tensor.shape.begin(), tensor.shape.end())) +
                                      ", the metadata asks for " +
                                      json::dump(json::array(wanted->second.begin(), wanted->second.end())));
-    const bool turned = known.turned && config->family == model_family::llama;
+    const bool turned =
+        known.turned && from.text("general.architecture").value_or("") == "llama"; // Mistral, too
     if (out.tensors.contains(known.name) || out.stored.contains(known.name))
       return fail(errc::corrupt, "tensor \"" + tensor.name + "\" is there twice");
     if (owner && tensor.shape.size() == 2) {

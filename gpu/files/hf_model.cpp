@@ -54,6 +54,13 @@ expected<std::map<std::string, std::string>> read_index(const fs::path& folder) 
   return out;
 }
 
+std::set<std::string> files_in(const std::map<std::string, std::string>& index) {
+  std::set<std::string> out;
+  for (auto& [tensor, file] : index) out.insert(file);
+  if (out.empty()) out.insert(single_file);
+  return out;
+}
+
 bool is_left_over(const std::string& name, const model_config& config) {
   return name.ends_with(".rotary_emb.inv_freq") || (name == "lm_head.weight" && config.tie_word_embeddings);
 }
@@ -201,14 +208,19 @@ expected<model_weights> load_hf_model(const fs::path& folder, tensor_form form) 
     return fail(config.error().code, (folder / config_file).string() + ": " + config.error().message);
   const auto index = read_index(folder);
   if (!index) return fail(index.error());
-  std::set<std::string> files;
-  for (auto& [tensor, file] : *index) files.insert(file);
-  if (files.empty()) files.insert(single_file);
   model_weights out{.config = *config, .tensors = {}};
   const auto shapes = expected_shapes(*config);
-  for (auto& file : files)
+  for (auto& file : files_in(*index))
     if (auto read = read_shard(folder / file, *index, shapes, form, out); !read) return fail(read.error());
   if (auto fine = check_tensors(out, folder.string()); !fine) return fail(fine.error());
+  return out;
+}
+
+expected<std::vector<fs::path>> weight_files(const fs::path& folder) {
+  const auto index = read_index(folder);
+  if (!index) return fail(index.error());
+  std::vector<fs::path> out;
+  for (auto& file : files_in(*index)) out.push_back(folder / file);
   return out;
 }
 
@@ -219,6 +231,12 @@ expected<void> save_hf_model(const fs::path& folder, const model_weights& weight
     return fail(
         errc::invalid,
         "a model with a previous_token_map is Troupe's own: transformers would compute something else");
+  auto about = to_json(weights.config);
+  const auto read_back = model_config_from_json(about);
+  if (!read_back || *read_back != weights.config)
+    return fail(errc::invalid, "what this model is cannot be said in the config.json of a " +
+                                   std::string(about.at("model_type").get_string()) +
+                                   ": transformers would compute something else");
   if (auto fine = check_tensors(weights, folder.string()); !fine) return fail(fine.error());
   std::error_code failed;
   fs::create_directories(folder, failed);
@@ -247,7 +265,6 @@ expected<void> save_hf_model(const fs::path& folder, const model_weights& weight
                              {"weight_map", std::move(map)}};
     if (auto done = write_file_atomically(folder / index_file, json::dump(index)); !done) return done;
   }
-  auto about = to_json(weights.config);
   about["torch_dtype"] = format == weight_format::float32    ? "float32"
                          : format == weight_format::bfloat16 ? "bfloat16"
                                                              : "float16";

@@ -18,9 +18,12 @@ enum class weight_format : std::uint8_t { float32, bfloat16, float16 };
 expected<model_weights> load_hf_model(const std::filesystem::path& folder,
                                       tensor_form form = tensor_form::float32);
 
+/// The files of such a folder that hold its weights, in the order of their names. Errors: not_found, corrupt.
+expected<std::vector<std::filesystem::path>> weight_files(const std::filesystem::path& folder);
+
 /// Writes such a folder (config.json, weights in files of at most `largest_file` bytes of data each, index where there are
 /// several), which transformers loads. A tensor larger than that has a file of its own. config.json is written last: a folder without it is unfinished. Errors: invalid (a
-/// previous_token_map, which only Troupe knows), disk_full, io.
+/// previous_token_map, which only Troupe knows; a config that its family's config.json cannot say), disk_full, io.
 expected<void> save_hf_model(const std::filesystem::path& folder, const model_weights& weights,
                              weight_format format = weight_format::float32,
                              std::size_t largest_file = std::size_t{4} << 30);

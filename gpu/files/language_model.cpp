@@ -89,8 +89,10 @@ expected<language_model> load_folder(const fs::path& folder, tensor_form form) {
   auto weights = load_hf_model(folder, form);
   if (!weights) return fail(weights.error());
   auto words = tokenizer::load(folder / "tokenizer.json");
-  if (!words && words.error().code == errc::not_found)
-    return fail(errc::not_found, folder.string() + " has no tokenizer.json");
+  if (!words && words.error().code == errc::not_found) {
+    out.weights = std::make_shared<const model_weights>(std::move(*weights));
+    return out;
+  }
   if (!words) return fail(words.error());
   const auto config = optional_json(folder / "config.json"),
              spoken = optional_json(folder / "tokenizer_config.json"),
@@ -116,11 +118,11 @@ expected<language_model> load_folder(const fs::path& folder, tensor_form form) {
 expected<language_model> load_file(const fs::path& file, tensor_form form) {
   auto read = load_gguf_model(file, form);
   if (!read) return fail(read.error());
-  if (!read->words) return fail(errc::not_found, file.string() + " holds no tokenizer");
   language_model out;
   out.name = file.stem().string();
-  out.ends = read->ends;
   out.weights = std::make_shared<const model_weights>(std::move(read->weights));
+  if (!read->words) return out;
+  out.ends = read->ends;
   out.words = std::make_shared<const tokenizer>(std::move(*read->words));
   if (read->bos >= 0) out.bos = out.words->decode({read->bos});
   if (!out.ends.empty()) out.eos = out.words->decode({out.ends.front()});
@@ -145,17 +147,25 @@ void unfold_arguments(json::value& message) {
 
 } // namespace
 
-expected<language_model> load_language_model(const fs::path& place, tensor_form form) {
+expected<language_model> load_model_files(const fs::path& place, tensor_form form) {
   std::error_code ignored;
   if (!fs::exists(place, ignored))
     return fail(errc::not_found,
                 "no model at " + place.string() + " (expected a folder with config.json, or a GGUF file)");
   auto out = fs::is_directory(place, ignored) ? load_folder(place, form) : load_file(place, form);
-  if (!out) return out;
+  if (!out || !out->words) return out;
   if (const int rows = out->weights->config.vocab_size; out->words->vocab_size() > rows)
     return fail(errc::corrupt, place.string() + ": its tokenizer has " +
                                    std::to_string(out->words->vocab_size()) + " tokens, its embedding " +
                                    std::to_string(rows) + " rows; they do not belong together");
+  return out;
+}
+
+expected<language_model> load_language_model(const fs::path& place, tensor_form form) {
+  auto out = load_model_files(place, form);
+  if (out && !out->words)
+    return fail(errc::not_found, place.string() + (fs::is_directory(place) ? " has no tokenizer.json"
+                                                                           : " holds no tokenizer"));
   return out;
 }
 

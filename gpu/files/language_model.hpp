@@ -27,6 +27,11 @@ struct language_model {
 expected<language_model> load_language_model(const std::filesystem::path& place,
                                              tensor_form form = tensor_form::float32);
 
+/// The same, but a model without a tokenizer is taken as it is: `words` is null then, and there is no template. For looking at files and
+/// for rewriting them.
+expected<language_model> load_model_files(const std::filesystem::path& place,
+                                          tensor_form form = tensor_form::float32);
+
 /// The tokens of a plain text: names of added tokens are read, and the tokens that the tokenizer puts around a text (a BOS) are added.
 std::vector<token> prompt_tokens(const language_model& model, std::string_view text);
 

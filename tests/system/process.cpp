@@ -158,6 +158,17 @@ json::object printed_object(std::vector<std::string> arguments, const std::files
   return parsed && parsed->is_object() ? parsed->get_object() : json::object{};
 }
 
+fs::path oracle_python() {
+  const auto env = [](const char* name) {
+    const char* it = std::getenv(name);
+    return std::string(it ? it : "");
+  };
+  const auto cache = !env("TROUPE_CACHE").empty()     ? env("TROUPE_CACHE")
+                     : !env("XDG_CACHE_HOME").empty() ? env("XDG_CACHE_HOME") + "/troupe"
+                                                      : env("HOME") + "/.cache/troupe";
+  return fs::path(cache) / "oracles" / "bin" / "python";
+}
+
 double number(const json::object& from, std::string_view key) {
   const auto* v = from.if_contains(key);
   return v && v->is_number() ? v->to_number<double>() : -1;

@@ -54,6 +54,8 @@ std::vector<json::object> json_lines(const std::string& text);
 /// Runs such a command to its end and expects this exit code; the object that it prints, or an empty one.
 json::object printed_object(std::vector<std::string> arguments, const std::filesystem::path& folder,
                             int code = 0, std::chrono::milliseconds patience = std::chrono::seconds(60));
+/// The Python of the environment that tests/oracles/venv.sh makes; it may not be there.
+std::filesystem::path oracle_python();
 /// -1: there is no such number.
 double number(const json::object& from, std::string_view key);
 

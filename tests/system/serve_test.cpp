@@ -45,21 +45,10 @@ struct served {
   }
 };
 
-std::filesystem::path oracle_python() {
-  const auto env = [](const char* name) {
-    const char* it = std::getenv(name);
-    return std::string(it ? it : "");
-  };
-  const auto cache = !env("TROUPE_CACHE").empty()     ? env("TROUPE_CACHE")
-                     : !env("XDG_CACHE_HOME").empty() ? env("XDG_CACHE_HOME") + "/troupe"
-                                                      : env("HOME") + "/.cache/troupe";
-  return std::filesystem::path(cache) / "oracles" / "bin" / "python";
-}
-
 } // namespace
 
 TEST(Serve, WorksWithOpenAIsOwnClient) {
-  const auto python = oracle_python().string();
+  const auto python = tests::oracle_python().string();
   if (std::system(("'" + python + "' -c 'import openai' >/dev/null 2>&1").c_str()) != 0)
     GTEST_SKIP() << "the Python package openai is not in " << python
                  << " (./troupe test makes that environment, where packages can be fetched)";

@@ -120,6 +120,21 @@ TEST(AModelOfHuggingFace, IsWrittenAndReadWithTheSameBits) {
   }
 }
 
+TEST(AModelOfHuggingFace, IsNotWrittenWhereItsFamilyHasNoWordsForIt) {
+  model_config
+      windowed; // Llama's class in transformers has no sliding window: it would be left out without a word
+  windowed.sliding_window = 9;
+  const auto folder = scratch("windowed") / "model";
+  const auto refused = save_hf_model(folder, initial_weights(windowed, 1));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, errc::invalid);
+  EXPECT_NE(refused.error().message.find("config.json of a llama"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder));
+  windowed.family = model_family::mistral;
+  EXPECT_TRUE(save_hf_model(folder, initial_weights(windowed, 1)));
+  EXPECT_EQ(load_hf_model(folder)->config, windowed);
+}
+
 TEST(AModelOfHuggingFace, LosesNothingInTheNumberFormatThatItCameFrom) {
   const std::pair<const char*, weight_format> cases[] = {{"llama3", weight_format::bfloat16},
                                                          {"llama2", weight_format::float16}};

