@@ -152,7 +152,9 @@ TEST(ModelConvert, BringsTokenizerAndTemplateAlong) {
                         R"({"eos_token_id": 1, "temperature": 0.5, "top_p": 0.9})");
   convert(place, "tiny", "copy/"); // "copy/" is "copy"
   for (const auto* file : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"})
-    EXPECT_EQ(*read_file(place.path() / "tiny" / file), *read_file(place.path() / "copy" / file)) << file;
+    EXPECT_EQ(*read_file(place.path() / "tiny" / file),
+              read_file(place.path() / "copy" / file).value_or("none"))
+        << file;
   const std::vector<std::string> said{"generate", "--json",       "the cat", "--seed",
                                       "5",        "--max-tokens", "12",      "--model"};
   const auto of = [&](const std::string& model) {
@@ -267,6 +269,19 @@ TEST(ModelInfoAndConvert, SayInOneSentenceWhatIsWrongWithTheirInput) {
                  {"--dtype", "int8"});
   expect_refusal(place, {"model", "info"}, 2, {"model"});
   expect_refusal(place, {"model"}, 2, {"subcommand"});
+}
+
+TEST(ModelInfoAndConvert, TakeARunsFolderButWriteNoModelThatOnlyTroupeComputes) {
+  scratch place;
+  auto run = process::troupe(tests::small_run({"rl.steps=1"}), place.path());
+  ASSERT_EQ(run.wait(240s), 0) << run.err();
+  const auto facts = tests::printed_object({"model", "info", "runs/small", "--json"}, place.path());
+  EXPECT_EQ(facts.at("kind"), "run");
+  EXPECT_TRUE(facts.at("tensor_types").get_object().contains("F32"));
+  EXPECT_EQ(facts.at("tokenizer").at("ends"), json::array{"<|end|>"});
+  expect_refusal(place, {"model", "convert", "runs/small", "made"}, 2, {"previous_token_map"});
+  for (const auto& entry : fs::directory_iterator(place.path()))
+    EXPECT_NE(entry.path().filename().string().substr(0, 4), "made") << entry; // nor an unfinished one
 }
 
 TEST(ModelHelp, NamesWhatThereIs) {

@@ -97,6 +97,14 @@ TEST(ARunOfAModelFromFiles, TrainsItInItsOwnChatFormatAndLeavesFoldersOfItsKind)
   EXPECT_NE(again->weights->tensors.at("model.layers.0.self_attn.q_proj.bias").data,
             before.tensors.at("model.layers.0.self_attn.q_proj.bias").data);
 
+  auto exported = process::troupe({"model", "convert", "runs/real", "exported"}, place.path());
+  EXPECT_EQ(exported.wait(60s), 0) << exported.err();
+  const auto copy = load_language_model(place.path() / "exported");
+  ASSERT_TRUE(copy) << to_string(copy.error());
+  EXPECT_EQ(weights_checksum(*copy->weights), weights_checksum(*again->weights));
+  EXPECT_EQ(copy->template_source, again->template_source);
+  EXPECT_EQ(copy->ends, again->ends);
+
   auto list = process::troupe({"inspect", "runs/real", "--json"}, place.path());
   ASSERT_EQ(list.wait(30s), 0) << list.err();
   const auto listed = json::parse(list.out())->get_object();
