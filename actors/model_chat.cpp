@@ -24,13 +24,12 @@ json::array tools_json(const tool_set& tools) {
 std::string own_system_text(const tool_set& tools, bool describe) {
   std::string out = "Answer the question.";
   if (describe) {
-    out += " You can call tools. To call one, write only\n<tool_call>{\"name\": NAME, \"arguments\": "
-           "OBJECT}</tool_call>\nand its result comes back. The tools:";
+    json::array functions;
     for (const auto& t : tools)
-      out += "\n" + json::dump(json::object{{"name", t->spec().name},
-                                            {"description", t->spec().description},
-                                            {"parameters", t->spec().parameters}});
-    out += "\n";
+      functions.push_back(json::object{{"name", t->spec().name},
+                                       {"description", t->spec().description},
+                                       {"parameters", t->spec().parameters}});
+    out += " " + tool_instructions(functions) + "\n";
   }
   return out + " When you know the answer, write only <answer>the answer in a few words</answer>.";
 }
@@ -70,6 +69,13 @@ found_end first_end(const tokenizer& words, const std::string& text, std::size_t
 }
 
 } // namespace
+
+std::string tool_instructions(const json::array& functions) {
+  std::string out = "You can call tools. To call one, write only\n<tool_call>{\"name\": NAME, \"arguments\": "
+                    "OBJECT}</tool_call>\nand its result comes back. The tools:";
+  for (const auto& one : functions) out += "\n" + json::dump(one);
+  return out;
+}
 
 std::vector<text_piece> template_pieces(const tokenizer& words, std::string_view text) {
   std::vector<text_piece> out;

@@ -34,6 +34,9 @@ private:
   std::vector<token> ends_;
 };
 
+/// What a model is told of tools whose template has no words for them; each is {"name", "description"?, "parameters"?}.
+std::string tool_instructions(const json::array& functions);
+
 /// The text of a template as pieces: names of added tokens are special, all else is plain.
 std::vector<text_piece> template_pieces(const tokenizer& words, std::string_view text);
 

@@ -2,6 +2,7 @@
 
 #include "actors/fault_injector/fault_points.hpp"
 #include "actors/run_model.hpp"
+#include "actors/warmup_source.hpp"
 #include "gpu/engine_device.hpp"
 #include "gym/world.hpp"
 #include "runtime/base/file.hpp"
@@ -31,103 +32,6 @@ expected<std::shared_ptr<const world>> builtin_world(const run_config& config, c
   if (!built) return fail(built.error());
   return std::make_shared<const world>(std::move(*built));
 }
-
-/// The demonstration mixture at a share of the warm-up, 0 to 1.
-world::mixture mixture_at(const run_config::warmup_section& w, double progress) {
-  auto between = [progress](double first, double last) { return first + (last - first) * progress; };
-  world::mixture mix;
-  mix.good = w.good;
-  mix.useless = w.useless;
-  mix.lazy = w.lazy;
-  mix.guess = w.guess;
-  mix.wrong_field = w.wrong_field;
-  mix.malformed = w.malformed;
-  mix.fictional = w.fictional;
-  mix.drills = between(w.drills_first, w.drills_last);
-  mix.reading = between(w.reading_first, w.reading_last);
-  mix.bridging = between(w.bridging_first, w.bridging_last);
-  mix.digits = w.digits;
-  mix.opens = w.opens;
-  return mix;
-}
-
-sft_sample to_sample(const demonstration& demo, const tokenizer& words, double other_weight,
-                     std::size_t longest) {
-  sft_sample out;
-  for (const auto& part : demo) {
-    const auto ids = words.encode(std::vector<text_piece>{part.piece});
-    out.tokens.insert(out.tokens.end(), ids.begin(), ids.end());
-    out.weights.resize(out.tokens.size(), part.learn ? 1.0f : static_cast<float>(other_weight));
-  }
-  if (out.tokens.size() > longest) {
-    out.tokens.resize(longest);
-    out.weights.resize(longest);
-  }
-  return out;
-}
-
-/// Warm-up batches by step: a pure function of the seed and the step. A block of demonstrations is drawn together and sorted by
-/// length, so that a batch needs little padding; its batches come in a shuffled order. Blocks are made one after the other, as the
-/// steps ask for them, under a lock.
-class warmup_source {
-public:
-  /// `chat` null: demonstrations are written in the own format.
-  warmup_source(std::shared_ptr<const world> where, std::shared_ptr<const tokenizer> words,
-                std::shared_ptr<const model_chat> chat, const run_config& config)
-      : where_(std::move(where)), words_(std::move(words)), chat_(std::move(chat)), config_(config) {}
-
-  std::vector<sft_sample> batch(std::int64_t step) {
-    std::scoped_lock lock(mutex_);
-    if (step < first_) block_ = first_ = 0, batches_.clear(); // an earlier step: begin again
-    while (step >= first_ + static_cast<std::int64_t>(batches_.size())) {
-      first_ += static_cast<std::int64_t>(batches_.size());
-      make_block();
-    }
-    return batches_[static_cast<std::size_t>(step - first_)];
-  }
-
-private:
-  static constexpr int block_size = 400; // demonstrations
-
-  void make_block() {
-    const auto& w = config_.warmup;
-    random_stream random(
-        derive_seed(derive_seed(static_cast<std::uint64_t>(config_.seed), "demonstrations"), block_++));
-    const double progress =
-        static_cast<double>(first_) / static_cast<double>(std::max<std::int64_t>(1, w.steps));
-    const auto mix = mixture_at(w, std::min(1.0, progress));
-    std::vector<sft_sample> all;
-    for (int i = 0; i < block_size; ++i) all.push_back(sample_of(where_->demonstrate(mix, random)));
-    std::stable_sort(all.begin(), all.end(),
-                     [](const auto& a, const auto& b) { return a.tokens.size() < b.tokens.size(); });
-    batches_.assign(1, {});
-    for (auto& sample : all) { // ascending: the new sample is the longest of its batch
-      const auto padded = (batches_.back().size() + 1) * sample.tokens.size();
-      if (!batches_.back().empty() && padded > static_cast<std::size_t>(w.batch_tokens))
-        batches_.emplace_back();
-      batches_.back().push_back(std::move(sample));
-    }
-    shuffle(batches_, random);
-  }
-
-  sft_sample sample_of(const demonstration& demo) const {
-    const auto longest = static_cast<std::size_t>(config_.model.context);
-    if (!chat_) return to_sample(demo, *words_, config_.warmup.other_text_weight, longest);
-    auto out = chat_->sample(demo, config_.warmup.other_text_weight);
-    out.tokens.resize(std::min(out.tokens.size(), longest));
-    out.weights.resize(out.tokens.size());
-    return out;
-  }
-
-  std::shared_ptr<const world> where_;
-  std::shared_ptr<const tokenizer> words_;
-  std::shared_ptr<const model_chat> chat_;
-  const run_config config_;
-  std::mutex mutex_;
-  std::uint64_t block_ = 0;
-  std::int64_t first_ = 0; ///< step of batches_[0]
-  std::vector<std::vector<sft_sample>> batches_;
-};
 
 /// Texts for the tokenizer: the corpus, and demonstrations in whose style the policy will write.
 std::vector<std::string> tokenizer_texts(const world& where, const std::vector<document>& corpus,
@@ -165,10 +69,11 @@ std::string warmup_inputs(const run_config& config) {
 }
 
 fs::path warmup_cache_file(const run_config& config, const run_paths& paths, const fs::path& tokenizer_file,
-                           const weights_ptr& given) {
+                           const weights_ptr& given, const std::string& chats) {
   auto inputs = warmup_inputs(config) + sha256_file(tokenizer_file).value_or("") + "format " +
                 std::to_string(warmup_format);
   if (given) inputs += weights_checksum(*given);
+  if (!chats.empty()) inputs += sha256(chats);
   return paths.cache / "warmup" / (sha256(inputs).substr(0, 24) + ".safetensors");
 }
 
@@ -290,6 +195,8 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
   std::shared_ptr<const model_chat> chat;
   weights_ptr given;
   std::map<std::string, std::string> companions;
+  std::string chats_text;
+  std::optional<sample_blocks> chat_blocks;
   if (!config.model.path.empty()) {
     auto model = load_language_model(config.model.path);
     if (!model) return fail(model.error());
@@ -304,6 +211,17 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
                 ? model->weights
                 : std::make_shared<const model_weights>(as_float32(*model->weights));
     ctx->shape = given->config;
+    if (!config.warmup.data.empty()) {
+      auto text = keep_file(data / "chats.jsonl", [&] { return read_file(config.warmup.data); });
+      if (!text) return fail(text.error());
+      chats_text = std::move(*text);
+      auto made_blocks = read_chat_blocks(chats_text, *model, chat->ends(), config, say);
+      if (!made_blocks) {
+        fs::remove(data / "chats.jsonl", failed); // so that a mended file is read when the run is tried again
+        return fail(made_blocks.error());
+      }
+      chat_blocks = std::move(*made_blocks);
+    }
     if (config.model.context > given->config.max_position_embeddings)
       return fail(errc::invalid, "model.context is " + std::to_string(config.model.context) +
                                      ", but the model in " + config.model.path + " takes at most " +
@@ -325,7 +243,9 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
   ctx->rules.context = static_cast<int>(config.model.context);
   stage("tokenizer", "done");
 
-  auto source = std::make_shared<warmup_source>(*where, ctx->rules.words, chat, config);
+  auto blocks =
+      chat_blocks ? *std::move(chat_blocks) : demonstration_blocks(*where, ctx->rules.words, chat, config);
+  auto source = std::make_shared<warmup_source>(std::move(blocks), config);
   ctx->warmup_batch = [source](std::int64_t step) { return source->batch(step); };
   if (config.rl.ptx_weight > 0) {
     ctx->ptx_batch = [source, last = config.warmup.steps](std::uint64_t step) {
@@ -333,8 +253,8 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
                            static_cast<std::int64_t>(step)); // demonstrations that the warm-up has not seen
     };
   }
-  ctx->parts = real_parts(*ctx, engine, warmup_cache_file(config, paths, tokenizer_file, given), given,
-                          std::move(companions));
+  ctx->parts = real_parts(*ctx, engine, warmup_cache_file(config, paths, tokenizer_file, given, chats_text),
+                          given, std::move(companions));
   if (config.faults.enabled)
     if (auto allowed = allow_faults(ctx); !allowed) return fail(allowed.error());
   return ctx;

@@ -69,14 +69,20 @@ void run_config::visit(config_visitor& v) {
         "From-scratch policies only: previous-token input map and induction heads at initialisation, which "
         "make copying learnable in minutes.");
 
-  v.section("warmup", "Supervised warm-up on imperfect scripted demonstrations.");
+  v.section("warmup", "Supervised warm-up: on imperfect scripted demonstrations, or on your own chats.");
   v.key("warmup.enabled", warmup.enabled, "Off: reinforcement learning starts from random weights.");
+  v.key("warmup.data", warmup.data,
+        "A JSONL file of chats (\"messages\", optional \"tools\") to learn from instead, written by the "
+        "model's own "
+        "template; only what assistants say has a loss (docs/own-data.md). Needs model.path.");
   v.key("warmup.steps", warmup.steps, {0, 1'000'000}, "steps", "Optimizer steps.");
   v.key("warmup.batch_tokens", warmup.batch_tokens, {64, 1'000'000}, "tokens",
         "Padded tokens per step: as many demonstrations of about one length as fit.");
   v.key("warmup.learning_rate", warmup.learning_rate, {0, 1}, "", "Peak learning rate of AdamW.");
   v.key("warmup.other_text_weight", warmup.other_text_weight, {0, 1}, "",
-        "Loss weight of text that the policy does not write (questions, observations).");
+        "Loss weight of text in demonstrations that the policy does not write (questions, observations); in "
+        "chats of "
+        "warmup.data it is 0.");
   v.key("warmup.lr_warmup_steps", warmup.lr_warmup_steps, {0, 100'000}, "steps",
         "Linear rise of the learning rate.");
   v.key("warmup.lr_final_share", warmup.lr_final_share, {0, 1}, "share",
@@ -235,7 +241,8 @@ void run_config::visit(config_visitor& v) {
 
   v.section("eval", "Measuring on held-out questions.");
   v.key("eval.before", eval.before, "Also measure before reinforcement learning.");
-  v.key("eval.questions", eval.questions, {1, 100'000}, "questions", "Held-out questions before and after.");
+  v.key("eval.questions", eval.questions, {0, 100'000}, "questions",
+        "Held-out questions before and after; 0: nothing is measured.");
   v.key("eval.samples", eval.samples, {1, 64}, "rollouts",
         "Samples per question at temperature 1 (pass@4 needs 4).");
   v.key("eval.every", eval.every, {0, 100'000}, "steps",
@@ -358,7 +365,12 @@ expected<void> run_config::check() const {
   if (auto plan = make_fault_plan(*this, 0); !plan) return wrong("faults.plan: " + plan.error().message);
   const double shares =
       warmup.good + warmup.useless + warmup.lazy + warmup.guess + warmup.wrong_field + warmup.malformed;
-  if (warmup.enabled && shares <= 0)
+  if (!warmup.data.empty() && model.path.empty())
+    return wrong("warmup.data is " + warmup.data +
+                 ", but chats are written by a model's own template: expected model.path, too");
+  if (!warmup.data.empty() && !warmup.enabled)
+    return wrong("warmup.data is " + warmup.data + ", but warmup.enabled is false: nothing would read it");
+  if (warmup.enabled && warmup.data.empty() && shares <= 0)
     return wrong("the shares of demonstrations (warmup.good, warmup.useless, ...) are all 0");
   if (!model.path.empty()) return {}; // the files say its shape
   return troupe::check(model_shape(static_cast<int>(model.vocab_size)));

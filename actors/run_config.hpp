@@ -45,6 +45,7 @@ struct run_config {
 
   struct warmup_section {
     bool enabled = true;
+    std::string data; ///< empty: demonstrations of the built-in world
     std::int64_t steps = 2000, batch_tokens = 1300;
     double learning_rate = 2e-3, other_text_weight = 0.05;
     std::int64_t lr_warmup_steps = 50;

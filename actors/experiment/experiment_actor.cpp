@@ -73,7 +73,7 @@ void experiment_actor::warm_up_stage() {
 
 void experiment_actor::before_stage() {
   const auto& e = ctx_->config.eval;
-  if (!e.before || ctx_->heldout.empty()) return next_step();
+  if (!e.before || e.questions == 0 || ctx_->heldout.empty()) return next_step();
   state_ = "evaluating";
   const int n = static_cast<int>(e.questions);
   stage("eval_before", true, [this, n, &e] {
@@ -180,7 +180,7 @@ void experiment_actor::after_stage() {
           {"seconds", rl_seconds_before_ + seconds(ctx_->time->now() - rl_started_)}},
          [] {});
   }
-  if (ctx_->heldout.empty()) return finish(std::nullopt);
+  if (ctx_->config.eval.questions == 0 || ctx_->heldout.empty()) return finish(std::nullopt);
   state_ = "evaluating";
   const auto step = ctx_->board->current().version;
   const auto& e = ctx_->config.eval;

@@ -1,28 +1,11 @@
 #include "actors/serving/chat_messages.hpp"
 
+#include "actors/chat_fields.hpp"
 #include "gpu/text/unicode.hpp"
 
 namespace troupe::serving {
 
 namespace {
-
-/// The text of a message's content; nullopt: it is none.
-std::optional<std::string> text_of(const json::value* content) {
-  if (!content || content->is_null()) return "";
-  if (const auto* text = content->if_string()) return std::string(*text);
-  const auto* parts = content->if_array();
-  if (!parts) return std::nullopt;
-  std::string out;
-  for (const auto& part : *parts) {
-    const auto* fields = part.if_object();
-    if (!fields || json::string_at(*fields, "type").value_or("") != "text") return std::nullopt;
-    const auto text = json::string_at(*fields, "text");
-    if (!text) return std::nullopt;
-    if (!out.empty()) out += '\n';
-    out += *text;
-  }
-  return out;
-}
 
 std::optional<api_error> read_messages(field_reader& in, json::array& to) {
   const auto* list = in.list("messages");
@@ -41,7 +24,7 @@ std::optional<api_error> read_messages(field_reader& in, json::array& to) {
                  ", expected an object with role and content");
     const auto role = json::string_at(*fields, "role");
     if (!role) return bad("role: " + role.error().message);
-    auto text = text_of(fields->if_contains("content"));
+    auto text = content_text(fields->if_contains("content"));
     if (!text) return bad("content: expected a string, null, or an array of parts of type text");
     json::object message = *fields;
     message["role"] = *role == "developer" ? "system" : *role; // what templates know
@@ -69,17 +52,8 @@ std::optional<api_error> read_tools(field_reader& in, json::array& to, const lan
         "tool_choice", "unsupported_parameter"};
   const auto* list = in.list("tools");
   if (in.error() || !list || list->empty() || off) return in.error();
-  for (std::size_t i = 0; i < list->size(); ++i) {
-    const auto* tool = (*list)[i].if_object();
-    const auto function = tool ? json::object_at(*tool, "function") : tl::unexpected<error>(error{});
-    if (!tool || json::string_at(*tool, "type").value_or("") != "function" || !function ||
-        json::string_at(**function, "name").value_or("").empty())
-      return api_error{
-          400,
-          "tools[" + std::to_string(i) +
-              "]: expected {\"type\": \"function\", \"function\": {\"name\": .., \"parameters\": ..}}",
-          "tools", "invalid_value"};
-  }
+  if (auto fine = check_tools(*list); !fine)
+    return api_error{400, fine.error().message, "tools", "invalid_value"};
   if (rules.tools == tool_family::none)
     return api_error{400, "the chat template of " + model.name + " does not know tools", "tools",
                      "unsupported_parameter"};
