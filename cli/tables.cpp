@@ -140,7 +140,8 @@ bool balance_holds(const json::object& report) {
 }
 
 std::string closing_summary(const json::object& report) {
-  std::string out = "\n" + render_table(before_after_rows(report));
+  std::string out;
+  if (const auto rows = before_after_rows(report); rows.size() > 1) out = "\n" + render_table(rows);
   if (const auto* rollouts = object(report, "rollouts")) {
     double retired = 0;
     if (const auto* reasons = object(*rollouts, "retired"))

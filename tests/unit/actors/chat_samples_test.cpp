@@ -76,9 +76,9 @@ TEST(ChatSamples, LearnWhatAssistantsSayAndTheEndOfTheirTurns) { // SFT-1
   for (const auto& model : families()) {
     const auto made = samples(
         model,
-        R"({"messages": [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "First answer."},
- {"role": "user", "content": "Two?"}, {"role": "assistant", "content": "Second answer."}]})" +
-            std::string());
+        one_line(
+            R"({"messages": [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "First answer."},
+ {"role": "user", "content": "Two?"}, {"role": "assistant", "content": "Second answer."}]})"));
     std::string all;
     for (const auto& one : made) all += (all.empty() ? "" : "|") + learned(model, one);
     std::string wanted = "First answer." + model.eos + "|Second answer." + model.eos;
@@ -86,8 +86,6 @@ TEST(ChatSamples, LearnWhatAssistantsSayAndTheEndOfTheirTurns) { // SFT-1
       const std::string thought = "<think>\n\n</think>\n\n";
       wanted = thought + "First answer." + model.eos + "|" + thought + "Second answer." + model.eos;
     }
-    if (model.name == "mistral_v7") // this template has a space there, which the model generates
-      wanted = " First answer." + model.eos + "| Second answer." + model.eos;
     EXPECT_EQ(all, wanted) << model.name;
   }
 }
@@ -160,16 +158,16 @@ TEST(ChatSamples, NeverLearnFromAUsersWords) {
 }
 
 TEST(ChatSamples, AreRefusedByPlaceWhereTheTemplateRefusesThem) {
-  const auto model = family("tekken", "mistral_v7", "</s>"); // its turns alternate
+  const auto model = family("llama3", "llama3_2", "<|eot_id|>"); // it writes one call in a turn
   const auto bad = chat_samples(
       model, model.ends,
       chat(
-          R"({"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "assistant", "content": "c"}]})"));
+          R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {}}}, {"function": {"name": "f", "arguments": {}}}]}]})"));
   ASSERT_FALSE(bad);
-  EXPECT_EQ(bad.error().message.find("chats.jsonl:1: the chat template of mistral_v7"), 0u)
+  EXPECT_EQ(bad.error().message.find("chats.jsonl:1: the chat template of llama3_2"), 0u)
       << bad.error().message;
   const auto endless = chat_samples(
-      family("qwen3", "qwen2_5", "<|im_end|>"), {*model.words->special("</s>")},
+      family("qwen3", "qwen2_5", "<|im_end|>"), {token{0}},
       chat(R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})"));
   ASSERT_FALSE(endless);
   EXPECT_NE(endless.error().message.find("chats.jsonl:1: messages[1]: "), std::string::npos)
@@ -193,7 +191,7 @@ TEST(ChatLines, AreRefusedByFileLineAndFieldWithWhatWasExpected) {
   for (
       const auto& [line, words] : std::vector<std::pair<std::string, std::string>>{
           {"{\"messages\": [", "f.jsonl:1: "},
-          {"[]", "f.jsonl:1: found a array, expected an object"},
+          {"[]", "f.jsonl:1: found a list, expected an object"},
           {"{}", "f.jsonl:1: messages: found nothing, expected an array"},
           {R"({"messages": []})", "messages: found none, expected an array of at least one message"},
           {R"({"messages": "hi"})", "messages: found a string, expected an array"},

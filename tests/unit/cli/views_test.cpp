@@ -153,6 +153,12 @@ TEST(TheBalance, AddsUpOrSaysThatItDoesNot) {
   EXPECT_TRUE(balance_holds({}));
 }
 
+TEST(TheClosingSummary, HasNoTableOfWhatWasNotMeasured) {
+  const auto said = closing_summary({{"files", json::object{{"report", "runs/sft/report.html"}}}});
+  EXPECT_THAT(said, testing::Not(HasSubstr("held-out")));
+  EXPECT_THAT(said, HasSubstr("runs/sft/report.html"));
+}
+
 TEST(ATranscript, IsReadableAndSafe) {
   EXPECT_EQ(render_transcript(sample_transcript(), {.width = 60}),
             "question  Where is Marneuli?\n"
