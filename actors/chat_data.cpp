@@ -73,7 +73,7 @@ expected<read_message> read(const json::value& from) {
   if (!text || ((!content || content->is_null()) && !calls))
     return bad("content: " + found(content) + ", expected a string" +
                (assistant ? ", or tool_calls instead" : ", or parts of type text"));
-  fields["content"] = std::move(*text);
+  fields["content"] = *text;
   if (name == "developer") fields["role"] = "system"; // what templates know
 
   out.learn = assistant;

@@ -27,7 +27,7 @@ void write_tools_as_text(chat_example& chat) {
           json::dump(json::object{{"name", function.at("name")}, {"arguments", function.at("arguments")}}) +
           "</tool_call>";
     }
-    fields["content"] = std::move(text);
+    fields["content"] = text;
     fields.erase("tool_calls");
   }
   if (chat.tools.empty()) return;

@@ -28,7 +28,7 @@ std::optional<api_error> read_messages(field_reader& in, json::array& to) {
     if (!text) return bad("content: expected a string, null, or an array of parts of type text");
     json::object message = *fields;
     message["role"] = *role == "developer" ? "system" : *role; // what templates know
-    message["content"] = std::move(*text);
+    message["content"] = *text;
     if (const auto* calls = message.if_contains("tool_calls")) {
       if (calls->is_null() || (calls->is_array() && calls->get_array().empty()))
         message.erase("tool_calls");
