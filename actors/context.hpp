@@ -126,6 +126,8 @@ struct run_context {
   /// Messages between actors may be lost in this run: requests are sent again when no answer has come for so long, and news is told
   /// until it is acknowledged. None: nothing is lost inside a process.
   std::optional<duration> repeat_after;
+  /// The engine's server (engine.remote) does not answer: turns wait for it, however long.
+  std::shared_ptr<std::atomic<bool>> engine_away = std::make_shared<std::atomic<bool>>(false);
   /// When it was last said that the disk is full (monotonic nanoseconds; 0: never).
   std::shared_ptr<std::atomic<std::int64_t>> disk_full_said = std::make_shared<std::atomic<std::int64_t>>(0);
   /// The control server's port, once it listens.

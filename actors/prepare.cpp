@@ -1,5 +1,6 @@
 #include "actors/prepare.hpp"
 
+#include "actors/engine/remote_parts.hpp"
 #include "actors/fault_injector/fault_points.hpp"
 #include "actors/run_model.hpp"
 #include "actors/warmup_source.hpp"
@@ -254,7 +255,9 @@ expected<std::shared_ptr<run_context>> prepare_run(const run_config& config, con
     };
   }
   ctx->parts = real_parts(*ctx, engine, warmup_cache_file(config, paths, tokenizer_file, given, chats_text),
-                          given, std::move(companions));
+                          given, companions);
+  if (!config.engine.remote.empty())
+    if (auto reached = use_remote_engine(*ctx, std::move(companions)); !reached) return fail(reached.error());
   if (config.faults.enabled)
     if (auto allowed = allow_faults(ctx); !allowed) return fail(allowed.error());
   return ctx;

@@ -2,6 +2,7 @@
 
 #include "actors/fault_injector/fault_points.hpp"
 #include "gpu/engine_device.hpp"
+#include "runtime/base/http_calls.hpp"
 
 #include <limits>
 
@@ -263,6 +264,11 @@ void run_config::visit(config_visitor& v) {
         "bit for bit; auto: cuda where there is one.");
   v.key("engine.compute", engine.compute, {"float32", "bfloat16"},
         "What matrix products multiply, and what keys and values are kept in. bfloat16 is for cuda.");
+  v.key("engine.remote", engine.remote,
+        "Generate by the server at this URL (http://host:port) instead of in this process: `troupe serve`, or one that speaks as it does "
+        "(docs/serving.md). It reads new weights from the run's folder, under the same path. Empty: in this process.");
+  v.key("engine.remote_key_env", engine.remote_key_env,
+        "With engine.remote: the name of an environment variable that holds the key for the server's API and control routes.");
 
   v.section("learner", "Training.");
   v.key("learner.threads", learner.threads, {1, 256}, "threads", "Threads of the learner.");
@@ -359,6 +365,10 @@ expected<void> run_config::check() const {
   if (engine.kv_tokens < model.context)
     return wrong("engine.kv_tokens is " + std::to_string(engine.kv_tokens) +
                  ", expected at least model.context (" + std::to_string(model.context) + ")");
+  if (auto url = engine.remote.empty() ? expected<void>() : http::check_url(engine.remote); !url)
+    return wrong("engine.remote: " + url.error().message);
+  if (engine.remote.empty() && !engine.remote_key_env.empty())
+    return wrong("engine.remote_key_env is given, but the engine is in this process: expected engine.remote");
   if (!faults.plan.empty() && !faults.enabled)
     return wrong("faults.plan has " + std::to_string(faults.plan.size()) +
                  " rules, but this run does not allow faults: expected faults.enabled=true");

@@ -101,6 +101,8 @@ struct run_config {
   struct engine_section {
     std::int64_t threads = 1, max_sequences = 96, kv_tokens = 200000, prefill_chunk = 512;
     std::string device = "cpu", compute = "float32";
+    std::string remote;         ///< empty: in this process
+    std::string remote_key_env; ///< never the key itself: a run's configuration is kept and shown
   } engine;
 
   struct learner_section {

@@ -162,7 +162,7 @@ void batching_engine::take_logits(running_request& request, int position, float*
   if (asked.sampling.repetition_penalty != 1.0)
     penalise(logits, request.distinct, asked.sampling.repetition_penalty);
   const double uniform =
-      uniform_at(asked.seed, asked.draws_by_seed ? 0 : asked.sequence, request.tokens.size());
+      uniform_at(asked.seed, asked.draws_by_seed ? asked.draw_stream : asked.sequence, request.tokens.size());
   request.drawn = sample(logits, config_.vocab_size, asked.sampling, uniform, *sampling_, space,
                          asked.top_logprobs, asked.top_logprobs < 0 ? nullptr : &request.likeliest);
 }

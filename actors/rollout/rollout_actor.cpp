@@ -144,7 +144,10 @@ void rollout_actor::generate_turn() {
             },
             [this](const error& why) { lost("committing a turn", why); });
       },
-      [](const error& why) { give_up("generating a turn", why); });
+      [this](const error& why) {
+        if (why.code == errc::timeout && *ctx_->engine_away) return advance(); // it waits for the server, as ROLL-4 allows
+        give_up("generating a turn", why);
+      });
 }
 
 void rollout_actor::call_tools() {

@@ -118,7 +118,7 @@ void serving_actor::ask_engine(const request_ptr& request, std::size_t index) {
   ask_for.min_new_tokens = std::max(0, what.ask.min_new_tokens - static_cast<int>(one.tokens.size()));
   if (!one.prompt_logprobs.empty()) ask_for.prompt_logprobs = -1;
   const auto seed = what.any_seed ? derive_seed(ctx_->seed, request->number) : what.ask.seed;
-  ask_for.seed = derive_seed(seed, static_cast<std::uint64_t>(one.index));
+  ask_for.seed = what.own_stream ? seed : derive_seed(seed, static_cast<std::uint64_t>(one.index));
   ask_for.draws_by_seed = true;
   life.base = one.tokens.size();
   life.asked = true;

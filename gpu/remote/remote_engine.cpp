@@ -1,0 +1,399 @@
+#include "gpu/remote/remote_engine.hpp"
+
+#include "gpu/checkpoint.hpp"
+#include "gpu/remote/server_dialect.hpp"
+#include "runtime/base/http_calls.hpp"
+#include "runtime/base/random.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <stdexcept>
+#include <unordered_map>
+
+namespace troupe {
+
+namespace fs = std::filesystem;
+using namespace remote;
+
+namespace {
+
+constexpr auto look = std::chrono::milliseconds(5); ///< at the mailbox of whoever calls `step`
+
+http::header_list headers_of(const std::string& key) {
+  http::header_list out{{"Content-Type", "application/json"}};
+  if (!key.empty()) out.emplace_back("Authorization", "Bearer " + key);
+  return out;
+}
+
+std::string server_at(const std::string& url) { return "the engine's server at " + url; }
+
+class remote_engine final : public engine_core {
+public:
+  explicit remote_engine(remote_options options)
+      : options_(std::move(options)), labels_random_(options_.nonce), pause_(options_.first_pause) {}
+  ~remote_engine() override;
+
+  void set_weights(weights_ptr weights, std::uint64_t version, kv_policy policy) override;
+  expected<void> submit(generate_request request) override;
+  bool cancel(std::uint64_t sequence) override;
+  void forget(std::uint64_t) override {} // the server's cache is its own affair
+  bool step(std::vector<generated>& finished, std::vector<token_news>* news) override;
+  engine_stats stats() const override;
+
+private:
+  struct turn {
+    generate_request ask;
+    std::pair<int, std::uint64_t> place; ///< priority, number
+    http::calls::number call = 0;        ///< 0: it waits
+  };
+  /// What is known of the server. Between `unknown` and `ready`: the control call in progress.
+  enum class state : std::uint8_t { unknown, asking, pausing, updating, resuming, ready, away };
+
+  bool busy() const { return !turns_.empty() || control_ != 0 || must_resume_; }
+  void work();
+  void send_waiting();
+  void wait_again(turn& what);
+  http::calls::number call(const question& what, duration deadline);
+  void control(state next, const question& what);
+  void answered(const http::calls::ended& what);
+  void control_answered(const http::calls::ended& what);
+  void update();
+  void remove_older_weights() const;
+  void ready();
+  void away(const std::string& why);
+  void take(turn& what, const http::response& answer);
+  void finish(turn& what, completed made);
+  [[noreturn]] void refused(const std::string& doing, const std::string& why) const;
+  fs::path folder_of(std::uint64_t label) const;
+
+  remote_options options_;
+  http::calls calls_;
+  std::map<std::uint64_t, turn> turns_; ///< by sequence
+  std::map<std::pair<int, std::uint64_t>, std::uint64_t> waiting_;
+  std::unordered_map<http::calls::number, std::uint64_t> asked_; ///< sequences, by call
+  std::uint64_t number_ = 0;
+
+  weights_ptr weights_;
+  std::uint64_t version_ = 0;
+  bool recompute_ = true;
+  std::uint64_t wanted_ = 0;                       ///< label of weights_; 0: they have none yet
+  std::map<std::uint64_t, std::uint64_t> versions_; ///< by label
+  random_stream labels_random_;
+
+  state state_ = state::unknown;
+  http::calls::number control_ = 0;
+  std::uint64_t sending_ = 0; ///< the label of the update in progress
+  bool must_resume_ = false;  ///< the server may be paused, by us
+  std::optional<bool> said_away_; ///< by this life: an earlier one may have said something else
+  duration pause_, again_{};
+
+  std::vector<generated> ended_; ///< of this step
+  std::vector<token_news> news_;
+  engine_stats stats_;
+};
+
+remote_engine::~remote_engine() {
+  if (must_resume_) // REM-5
+    (void)http::fetch(ask_resume().method, options_.url + ask_resume().path, {}, headers_of(options_.key),
+                      std::chrono::seconds(1));
+}
+
+fs::path remote_engine::folder_of(std::uint64_t label) const {
+  return options_.weights / ("step-" + std::to_string(label));
+}
+
+void remote_engine::refused(const std::string& doing, const std::string& why) const {
+  throw std::runtime_error(server_at(options_.url) + ", " + doing + ": " + why);
+}
+
+// -- from its owner
+
+void remote_engine::set_weights(weights_ptr weights, std::uint64_t version, kv_policy policy) {
+  const bool back = weights_ && version < version_;
+  weights_ = std::move(weights);
+  version_ = version;
+  recompute_ = policy != kv_policy::keep;
+  wanted_ = 0;
+  for (auto it = turns_.begin(); it != turns_.end();) {
+    auto& one = it++->second;
+    if (policy == kv_policy::abort) {
+      const auto sequence = one.ask.sequence;
+      ended_.push_back({.sequence = sequence, .reason = finish_reason::aborted});
+      cancel(sequence);
+    } else if (back && one.call != 0) { // REM-3
+      calls_.drop(one.call);
+      asked_.erase(one.call);
+      wait_again(one);
+    }
+  }
+}
+
+expected<void> remote_engine::submit(generate_request request) {
+  const auto wrong = [](std::string text) { return fail(errc::invalid, std::move(text)); };
+  if (request.context.empty()) return wrong("found an empty context, expected one token at least");
+  for (token id : request.context)
+    if (id < 0 || id >= options_.vocabulary)
+      return wrong("found the token " + std::to_string(id) + ", expected 0 to " +
+                   std::to_string(options_.vocabulary - 1));
+  if (request.max_new_tokens < 1)
+    return wrong("found max_new_tokens " + std::to_string(request.max_new_tokens) + ", expected 1 at least");
+  if (request.top_logprobs >= 0 || request.prompt_logprobs >= 0)
+    return wrong("likeliest tokens and logprobs of the context are not asked of a remote engine");
+  if (turns_.contains(request.sequence))
+    return fail(errc::conflict,
+                "the sequence " + std::to_string(request.sequence) + " is already generating");
+  const auto tokens = static_cast<std::int64_t>(request.context.size()) + request.max_new_tokens;
+  if (options_.context > 0 && tokens > options_.context)
+    return fail(errc::exhausted, "a context of " + std::to_string(request.context.size()) + " tokens and " +
+                                     std::to_string(request.max_new_tokens) + " more, expected at most " +
+                                     std::to_string(options_.context));
+  const auto sequence = request.sequence;
+  auto& one = turns_[sequence];
+  one.place = {request.priority, ++number_};
+  one.ask = std::move(request);
+  waiting_.emplace(one.place, sequence);
+  return {};
+}
+
+bool remote_engine::cancel(std::uint64_t sequence) {
+  const auto found = turns_.find(sequence);
+  if (found == turns_.end()) return false;
+  auto& one = found->second;
+  if (one.call != 0) {
+    calls_.drop(one.call); // the server sees that nobody waits
+    asked_.erase(one.call);
+  }
+  waiting_.erase(one.place);
+  turns_.erase(found);
+  return true;
+}
+
+engine_stats remote_engine::stats() const {
+  auto out = stats_;
+  out.active = static_cast<int>(asked_.size());
+  out.waiting = static_cast<int>(waiting_.size());
+  return out;
+}
+
+bool remote_engine::step(std::vector<generated>& finished, std::vector<token_news>* news) {
+  work();
+  for (const auto& what : calls_.wait(busy() ? look : duration(0))) answered(what);
+  work();
+  ++stats_.steps;
+  std::move(ended_.begin(), ended_.end(), std::back_inserter(finished));
+  if (news) std::move(news_.begin(), news_.end(), std::back_inserter(*news));
+  ended_.clear();
+  news_.clear();
+  return busy();
+}
+
+// -- the server's state
+
+void remote_engine::work() {
+  if (!weights_ || control_ != 0) return;
+  if (state_ == state::away && options_.time->now() < again_) return;
+  if (state_ != state::ready) return control(state::asking, ask_weight_label());
+  if (wanted_ == 0) return control(state::asking, ask_weight_label());
+  send_waiting();
+}
+
+http::calls::number remote_engine::call(const question& what, duration deadline) {
+  return calls_.begin(what.method, options_.url + what.path, what.text(), headers_of(options_.key), deadline);
+}
+
+void remote_engine::control(state next, const question& what) {
+  state_ = next;
+  control_ = call(what, next == state::updating ? options_.control_deadline : duration(std::chrono::seconds(30)));
+}
+
+void remote_engine::answered(const http::calls::ended& what) {
+  if (what.which == control_) return control_answered(what);
+  const auto found = asked_.find(what.which);
+  if (found == asked_.end()) return;
+  auto& one = turns_.at(found->second);
+  asked_.erase(found);
+  one.call = 0;
+  if (what.what && what.what->status == 200) return take(one, *what.what);
+  wait_again(one);
+  if (!what.what) {
+    if (what.what.error().code == errc::invalid) refused("asking for a turn", what.what.error().message);
+    return away(what.what.error().message);
+  }
+  if (!may_pass(what.what->status)) refused("asking for a turn", status_text(*what.what));
+  away(status_text(*what.what));
+}
+
+void remote_engine::control_answered(const http::calls::ended& what) {
+  control_ = 0;
+  const auto doing = state_ == state::asking    ? "asking for the version of its weights"
+                     : state_ == state::pausing ? "pausing it"
+                     : state_ == state::updating ? "giving it new weights"
+                                                 : "letting it go on";
+  if (!what.what) return away(what.what.error().message);
+  if (what.what->status != 200) {
+    if (may_pass(what.what->status)) return away(status_text(*what.what));
+    refused(doing, status_text(*what.what));
+  }
+  switch (state_) {
+  case state::asking: {
+    auto parsed = json::parse(what.what->body);
+    auto label = parsed ? read_weight_label(*parsed) : expected<std::uint64_t>(fail(parsed.error()));
+    if (!label) refused(doing, label.error().message);
+    if (wanted_ != 0 && *label == wanted_) return must_resume_ ? control(state::resuming, ask_resume()) : ready();
+    constexpr std::uint64_t spread = std::uint64_t{1} << 32; // REM-2; the sums of years stay whole in a double
+    wanted_ = *label + 1 + labels_random_.below(spread);
+    return update();
+  }
+  case state::pausing:
+    return control(state::updating, ask_update(fs::absolute(folder_of(sending_)).string(), sending_, recompute_));
+  case state::updating:
+    remove_older_weights();
+    return control(state::resuming, ask_resume());
+  case state::resuming: must_resume_ = false; return ready();
+  case state::unknown:
+  case state::ready:
+  case state::away: return;
+  }
+}
+
+/// Writes the weights and begins to give them to the server.
+void remote_engine::update() {
+  sending_ = wanted_;
+  versions_[sending_] = version_;
+  checkpoint what;
+  what.step = sending_;
+  what.version = version_;
+  what.weights = *weights_;
+  std::error_code failed;
+  fs::create_directories(options_.weights, failed);
+  if (auto saved = save_checkpoint(options_.weights, what, options_.companions); !saved)
+    throw std::runtime_error("writing weights for the engine's server: " + to_string(saved.error()));
+  must_resume_ = true;
+  control(state::pausing, ask_pause());
+}
+
+void remote_engine::remove_older_weights() const {
+  std::error_code ignored; // what is left is never read again
+  std::vector<fs::path> older;
+  for (const auto& entry : fs::directory_iterator(options_.weights, ignored))
+    if (entry.path() != folder_of(sending_)) older.push_back(entry.path());
+  for (const auto& one : older) fs::remove_all(one, ignored);
+}
+
+void remote_engine::ready() {
+  state_ = state::ready;
+  if (std::exchange(said_away_, false) != false && options_.on_change) options_.on_change(false, {});
+}
+
+void remote_engine::away(const std::string& why) {
+  if (control_ != 0) { // its answer is not waited for: everything begins with the question for its weights
+    calls_.drop(control_);
+    control_ = 0;
+  }
+  if (state_ != state::away) { // several turns are lost at once: that is one loss
+    again_ = options_.time->now() + pause_;
+    pause_ = std::min(pause_ * 2, duration(options_.longest_pause));
+  }
+  state_ = state::away;
+  if (std::exchange(said_away_, true) != true && options_.on_change) options_.on_change(true, why);
+}
+
+// -- turns
+
+void remote_engine::wait_again(turn& what) {
+  what.call = 0;
+  waiting_.emplace(what.place, what.ask.sequence);
+}
+
+void remote_engine::send_waiting() {
+  while (!waiting_.empty() && static_cast<int>(asked_.size()) < options_.max_open) {
+    auto& one = turns_.at(waiting_.begin()->second);
+    waiting_.erase(waiting_.begin());
+    one.call = call(ask_completion(one.ask, options_.model), options_.answer_deadline);
+    asked_.emplace(one.call, one.ask.sequence);
+  }
+}
+
+void remote_engine::take(turn& what, const http::response& answer) {
+  auto parsed = json::parse(answer.body);
+  auto made = parsed ? read_completion(*parsed, what.ask, options_.vocabulary)
+                     : expected<completed>(fail(parsed.error()));
+  if (!made) refused("reading a turn", made.error().message);
+  if (!made->reason) return wait_again(what); // somebody paused it with `abort`
+  const bool ours = std::all_of(made->labels.begin(), made->labels.end(),
+                                [this](std::uint64_t label) { return versions_.contains(label); });
+  if (!ours) { // REM-2
+    wait_again(what);
+    return away("its weights are not those of this run: it began anew, or somebody else gave it others");
+  }
+  pause_ = options_.first_pause; // it works
+  finish(what, std::move(*made));
+}
+
+void remote_engine::finish(turn& what, completed made) {
+  generated out{.sequence = what.ask.sequence};
+  out.tokens = std::move(made.tokens);
+  out.logprobs = std::move(made.logprobs);
+  for (auto label : made.labels) {
+    const auto known = versions_.find(label);
+    out.versions.push_back(known == versions_.end() ? version_ : known->second);
+  }
+  out.reason = *made.reason;
+  out.cached_tokens = made.cached_tokens;
+  stats_.decoded_tokens += out.tokens.size();
+  stats_.reused_tokens += static_cast<std::uint64_t>(std::max(0, made.cached_tokens));
+  stats_.prefilled_tokens += static_cast<std::uint64_t>(std::max(0, made.prompt_tokens - made.cached_tokens));
+  if (what.ask.stream)
+    for (std::size_t i = 0; i < out.tokens.size(); ++i)
+      news_.push_back({out.sequence, i, out.tokens[i], out.logprobs[i], out.versions[i], {}});
+  turns_.erase(out.sequence);
+  ended_.push_back(std::move(out));
+}
+
+} // namespace
+
+std::unique_ptr<engine_core> make_remote_engine(remote_options options) {
+  std::error_code ignored; // an earlier life's weights, which nobody will ask for
+  fs::remove_all(options.weights, ignored);
+  return std::make_unique<remote_engine>(std::move(options));
+}
+
+expected<std::string> check_remote_server(const remote_options& options) {
+  if (auto fine = http::check_url(options.url); !fine)
+    return fail(errc::invalid, "engine.remote: " + fine.error().message);
+  const auto bad = [&](errc code, const std::string& why) {
+    return fail(code, server_at(options.url) + " (engine.remote): " + why);
+  };
+  const auto asked = [&](const question& what) -> expected<json::value> {
+    auto got = http::fetch(what.method, options.url + what.path, what.text(), headers_of(options.key),
+                           std::chrono::seconds(30));
+    if (!got) return bad(got.error().code, got.error().message);
+    if (got->status != 200)
+      return bad(errc::invalid, what.method + " " + what.path + " answers " + status_text(*got));
+    auto parsed = json::parse(got->body);
+    if (!parsed) return bad(errc::invalid, what.path + " answers with no JSON: " + parsed.error().message);
+    return parsed;
+  };
+  const auto models = asked(ask_models());
+  if (!models) return fail(models.error());
+  const auto model = read_models(*models);
+  if (!model) return bad(errc::invalid, model.error().message);
+  if (model->max_model_len > 0 && model->max_model_len < options.context)
+    return bad(errc::invalid, "its model takes " + std::to_string(model->max_model_len) +
+                                  " tokens, expected model.context (" + std::to_string(options.context) +
+                                  ") at least");
+  const auto info = asked(ask_weight_label());
+  if (!info) return fail(info.error());
+  if (const auto label = read_weight_label(*info); !label) return bad(errc::invalid, label.error().message);
+  if (const auto resumed = asked(ask_resume()); !resumed) return fail(resumed.error());
+  generate_request one;
+  one.context = {options.vocabulary - 1}; // a smaller vocabulary refuses it by name
+  one.max_new_tokens = 1;
+  const auto completion = asked(ask_completion(one, model->name));
+  if (!completion) return fail(completion.error());
+  if (const auto read = read_completion(*completion, one, options.vocabulary); !read)
+    return bad(errc::invalid, read.error().message);
+  return model->name;
+}
+
+} // namespace troupe
