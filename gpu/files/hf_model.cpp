@@ -126,7 +126,8 @@ expected<void> read_shard(const fs::path& file, const std::map<std::string, std:
       return bad(errc::corrupt, "tensor \"" + place.name + "\" has shape " + shape_text(place.shape) +
                                     ", the config asks for " + shape_text(wanted->second));
     const auto type = type_of(place.dtype);
-    if (form == tensor_form::as_stored && place.shape.size() == 2 && type) {
+    const bool folded = place.name == "model.previous_token_map.weight"; // into a table, whatever the engine
+    if (form == tensor_form::as_stored && place.shape.size() == 2 && type && !folded) {
       to.stored.insert_or_assign(place.name, stored_tensor{place.shape, *type, place.data, map});
       continue;
     }
