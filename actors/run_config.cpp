@@ -265,10 +265,13 @@ void run_config::visit(config_visitor& v) {
   v.key("engine.compute", engine.compute, {"float32", "bfloat16"},
         "What matrix products multiply, and what keys and values are kept in. bfloat16 is for cuda.");
   v.key("engine.remote", engine.remote,
-        "Generate by the server at this URL (http://host:port) instead of in this process: `troupe serve`, or one that speaks as it does "
-        "(docs/serving.md). It reads new weights from the run's folder, under the same path. Empty: in this process.");
+        "Generate by the server at this URL (http://host:port) instead of in this process: `troupe serve`, "
+        "or one that speaks as it does "
+        "(docs/serving.md). It reads new weights from the run's folder, under the same path. Empty: in this "
+        "process.");
   v.key("engine.remote_key_env", engine.remote_key_env,
-        "With engine.remote: the name of an environment variable that holds the key for the server's API and control routes.");
+        "With engine.remote: the name of an environment variable that holds the key for the server's API and "
+        "control routes.");
 
   v.section("learner", "Training.");
   v.key("learner.threads", learner.threads, {1, 256}, "threads", "Threads of the learner.");
@@ -367,6 +370,8 @@ expected<void> run_config::check() const {
                  ", expected at least model.context (" + std::to_string(model.context) + ")");
   if (auto url = engine.remote.empty() ? expected<void>() : http::check_url(engine.remote); !url)
     return wrong("engine.remote: " + url.error().message);
+  if (!engine.remote.empty() && engine.device != "cpu")
+    return wrong("engine.remote computes elsewhere: engine.device is " + engine.device + ", expected cpu");
   if (engine.remote.empty() && !engine.remote_key_env.empty())
     return wrong("engine.remote_key_env is given, but the engine is in this process: expected engine.remote");
   if (!faults.plan.empty() && !faults.enabled)

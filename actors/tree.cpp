@@ -99,9 +99,11 @@ health_options health_of(const context_ptr& ctx) {
   const auto& health = ctx->config.health;
   out.patience = [usual = from_seconds(health.patience), store = from_seconds(health.store_patience),
                   learner = from_seconds(health.learner_patience),
-                  slow_engine = !ctx->config.model.path.empty() || !ctx->config.engine.remote.empty()](const std::string& name) {
-    if (name.starts_with("tool/")) return duration(0);       // the rollout's deadline watches it
-    if (name == names::engine && slow_engine) return learner; // a step, or writing weights, takes seconds, too
+                  slow_engine = !ctx->config.model.path.empty() ||
+                                !ctx->config.engine.remote.empty()](const std::string& name) {
+    if (name.starts_with("tool/")) return duration(0); // the rollout's deadline watches it
+    if (name == names::engine && slow_engine)
+      return learner; // a step, or writing weights, takes seconds, too
     return name == names::store ? store : name == names::learner ? learner : usual;
   };
   out.on_silent = [](const std::string& name, duration patience) {

@@ -71,7 +71,7 @@ int replay(const replay_arguments& arguments) {
   if (!store) return complain(store.error());
   config->run.name = given.filename().string(); // it may have been copied
   config->faults = {};                          // what they did is in the records
-  config->engine.remote.clear(); // what a server sampled is held to what is sampled here
+  config->engine.remote.clear();                // what a server sampled is held to what is sampled here
   config->engine.remote_key_env.clear();
   auto ctx = prepare_run(*config, {given.parent_path(), cache_folder()}, [](const json::object&) {});
   if (!ctx) return complain(ctx.error());

@@ -41,7 +41,7 @@ struct generate_request {
   std::uint64_t cache_salt = 0; ///< beginnings are found by content among sequences of one salt alone
   bool draws_by_seed = false;   ///< seed, draw_stream and position alone do; otherwise `sequence` does, too
   std::uint64_t draw_stream = 0;
-  int min_new_tokens = 0;       ///< `stop` counts only from so many tokens on
+  int min_new_tokens = 0; ///< `stop` counts only from so many tokens on
   /// So many of the likeliest tokens beside each sampled one, of the distribution that it was drawn from (what
   /// was cut off is not among them); -1: none are kept.
   int top_logprobs = -1;

@@ -18,7 +18,8 @@ expected<void> use_remote_engine(run_context& ctx, std::map<std::string, std::st
     const char* key = std::getenv(variable.c_str());
     if (!key || !*key)
       return fail(errc::invalid, "engine.remote_key_env names " + variable +
-                                     ", which is not set; expected a variable that holds the key for " + options.url);
+                                     ", which is not set; expected a variable that holds the key for " +
+                                     options.url);
     options.key = key;
   }
   options.vocabulary = ctx.model_shape().vocab_size;

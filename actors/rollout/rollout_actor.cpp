@@ -145,7 +145,8 @@ void rollout_actor::generate_turn() {
             [this](const error& why) { lost("committing a turn", why); });
       },
       [this](const error& why) {
-        if (why.code == errc::timeout && *ctx_->engine_away) return advance(); // it waits for the server, as ROLL-4 allows
+        if (why.code == errc::timeout && *ctx_->engine_away)
+          return advance(); // it waits for the server, as ROLL-4 allows
         give_up("generating a turn", why);
       });
 }

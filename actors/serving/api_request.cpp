@@ -63,8 +63,9 @@ void read_common(field_reader& in, api_request& to, const language_model& model,
                                                       std::numeric_limits<std::int64_t>::max()));
   if (in.find("seed_stream")) {
     to.own_stream = true;
-    to.ask.draw_stream = static_cast<std::uint64_t>(in.integer(
-        "seed_stream", 0, std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()));
+    to.ask.draw_stream =
+        static_cast<std::uint64_t>(in.integer("seed_stream", 0, std::numeric_limits<std::int64_t>::min(),
+                                              std::numeric_limits<std::int64_t>::max()));
     if (to.any_seed || to.n != 1)
       in.fail({400, "seed_stream needs a seed and n: 1", "seed_stream", "invalid_value"});
   }

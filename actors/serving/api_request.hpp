@@ -27,7 +27,7 @@ struct api_request {
   int n = 1;                             ///< choices for each prompt
   generate_request ask;                  ///< everything but sequence, group and context
   text_limits text;
-  bool any_seed = true; ///< no seed was asked for
+  bool any_seed = true;    ///< no seed was asked for
   bool own_stream = false; ///< draws are those of the seed as it is, in the stream that was asked for
   std::string cache_salt;
 

@@ -76,14 +76,14 @@ private:
   weights_ptr weights_;
   std::uint64_t version_ = 0;
   bool recompute_ = true;
-  std::uint64_t wanted_ = 0;                       ///< label of weights_; 0: they have none yet
+  std::uint64_t wanted_ = 0;                        ///< label of weights_; 0: they have none yet
   std::map<std::uint64_t, std::uint64_t> versions_; ///< by label
   random_stream labels_random_;
 
   state state_ = state::unknown;
   http::calls::number control_ = 0;
-  std::uint64_t sending_ = 0; ///< the label of the update in progress
-  bool must_resume_ = false;  ///< the server may be paused, by us
+  std::uint64_t sending_ = 0;     ///< the label of the update in progress
+  bool must_resume_ = false;      ///< the server may be paused, by us
   std::optional<bool> said_away_; ///< by this life: an earlier one may have said something else
   duration pause_, again_{};
 
@@ -203,7 +203,8 @@ http::calls::number remote_engine::call(const question& what, duration deadline)
 
 void remote_engine::control(state next, const question& what) {
   state_ = next;
-  control_ = call(what, next == state::updating ? options_.control_deadline : duration(std::chrono::seconds(30)));
+  control_ =
+      call(what, next == state::updating ? options_.control_deadline : duration(std::chrono::seconds(30)));
 }
 
 void remote_engine::answered(const http::calls::ended& what) {
@@ -225,8 +226,8 @@ void remote_engine::answered(const http::calls::ended& what) {
 
 void remote_engine::control_answered(const http::calls::ended& what) {
   control_ = 0;
-  const auto doing = state_ == state::asking    ? "asking for the version of its weights"
-                     : state_ == state::pausing ? "pausing it"
+  const auto doing = state_ == state::asking     ? "asking for the version of its weights"
+                     : state_ == state::pausing  ? "pausing it"
                      : state_ == state::updating ? "giving it new weights"
                                                  : "letting it go on";
   if (!what.what) return away(what.what.error().message);
@@ -239,16 +240,17 @@ void remote_engine::control_answered(const http::calls::ended& what) {
     auto parsed = json::parse(what.what->body);
     auto label = parsed ? read_weight_label(*parsed) : expected<std::uint64_t>(fail(parsed.error()));
     if (!label) refused(doing, label.error().message);
-    if (wanted_ != 0 && *label == wanted_) return must_resume_ ? control(state::resuming, ask_resume()) : ready();
-    constexpr std::uint64_t spread = std::uint64_t{1} << 32; // REM-2; the sums of years stay whole in a double
+    if (wanted_ != 0 && *label == wanted_)
+      return must_resume_ ? control(state::resuming, ask_resume()) : ready();
+    constexpr std::uint64_t spread = std::uint64_t{1}
+                                     << 32; // REM-2; the sums of years stay whole in a double
     wanted_ = *label + 1 + labels_random_.below(spread);
     return update();
   }
   case state::pausing:
-    return control(state::updating, ask_update(fs::absolute(folder_of(sending_)).string(), sending_, recompute_));
-  case state::updating:
-    remove_older_weights();
-    return control(state::resuming, ask_resume());
+    return control(state::updating,
+                   ask_update(fs::absolute(folder_of(sending_)).string(), sending_, recompute_));
+  case state::updating: remove_older_weights(); return control(state::resuming, ask_resume());
   case state::resuming: must_resume_ = false; return ready();
   case state::unknown:
   case state::ready:

@@ -10,16 +10,16 @@ namespace troupe {
 
 /// Where an engine in another process is, and what it is told.
 struct remote_options {
-  std::string url; ///< http://host:port
-  std::string key; ///< for its API and its control routes; empty: none is sent
+  std::string url;   ///< http://host:port
+  std::string key;   ///< for its API and its control routes; empty: none is sent
   std::string model; ///< the name by which it is served
   int vocabulary = 0;
   std::int64_t context = 0; ///< tokens of prompt and turn at most
   int max_open = 64;        ///< requests at once; more wait here, by priority
   /// Weights are written below it, each of their versions in a folder that the server reads by the same path. Nothing else is in it.
   std::filesystem::path weights;
-  std::map<std::string, std::string> companions; ///< further files of such a folder: tokenizer.json
-  std::uint64_t nonce = 0;                       ///< another one in every process
+  std::map<std::string, std::string> companions;         ///< further files of such a folder: tokenizer.json
+  std::uint64_t nonce = 0;                               ///< another one in every process
   duration answer_deadline = std::chrono::seconds(180);  ///< of a turn
   duration control_deadline = std::chrono::seconds(300); ///< of an update of the weights
   duration first_pause = std::chrono::milliseconds(100), longest_pause = std::chrono::seconds(5);

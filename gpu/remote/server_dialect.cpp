@@ -142,9 +142,8 @@ question ask_resume() { return {"POST", "/resume"}; }
 
 question ask_update(const std::string& folder, std::uint64_t label, bool recompute) {
   return {"POST", "/update_weights_from_disk",
-          json::object{{"model_path", folder},
-                       {"weight_version", std::to_string(label)},
-                       {"flush_cache", recompute}}};
+          json::object{
+              {"model_path", folder}, {"weight_version", std::to_string(label)}, {"flush_cache", recompute}}};
 }
 
 bool may_pass(int status) { return status == 408 || status == 409 || status == 429 || status >= 500; }

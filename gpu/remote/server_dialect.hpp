@@ -29,7 +29,8 @@ struct completed {
   std::vector<token> tokens;
   std::vector<float> logprobs;
   std::vector<std::uint64_t> labels; ///< which weights sampled each token, by the server's number of them
-  std::optional<finish_reason> reason; ///< none: the server ended it for reasons of its own (a pause): ask again
+  std::optional<finish_reason>
+      reason; ///< none: the server ended it for reasons of its own (a pause): ask again
   int prompt_tokens = 0, cached_tokens = 0;
 };
 /// Errors: invalid, naming what was found and what was expected, where token ids, logprobs or weight versions are missing or do not fit

@@ -177,7 +177,8 @@ std::vector<calls::ended> calls::wait(duration patience) {
   auto& io = core_->io;
   io.poll();
   const auto end = std::chrono::steady_clock::now() + patience;
-  while (core_->over.empty() && io.run_one_until(end) > 0) io.poll(); // what has ended together comes out together
+  while (core_->over.empty() && io.run_one_until(end) > 0)
+    io.poll(); // what has ended together comes out together
   return std::exchange(core_->over, {});
 }
 
