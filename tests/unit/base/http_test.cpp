@@ -1,13 +1,11 @@
-#include "runtime/base/http_calls.hpp"
+#include "runtime/base/http.hpp"
 
 #include "raw_client.hpp"
 #include "runtime/base/random.hpp"
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <gtest/gtest.h>
-#include <map>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -552,50 +550,4 @@ TEST(AProblem, CarriesTheStatusOfItsError) {
   EXPECT_EQ(unavailable.status, 503);
   EXPECT_EQ(http::header_of(unavailable.headers, "retry-after"), "2");
   EXPECT_EQ(json::parse(unavailable.body)->at("code").as_string(), "unavailable");
-}
-
-TEST(HttpCalls, RunAtOnceAndEndOnceEach) { // CALL-1
-  fixture f;
-  http::calls calls;
-  std::map<http::calls::number, std::string> expected_of;
-  for (int i = 0; i < 20; ++i)
-    expected_of[calls.begin("GET", f.url("/v1/things/" + std::to_string(i)), {}, {}, 5s)] = std::to_string(i);
-  EXPECT_EQ(calls.open(), 20u);
-  const auto late = calls.begin("GET", f.url("/later"), {}, {}, 100ms);
-  const auto wrong = calls.begin("GET", "ftp://x", {}, {}, 5s);
-  std::map<http::calls::number, int> times;
-  for (const auto end = std::chrono::steady_clock::now() + 5s;
-       times.size() < 22 && std::chrono::steady_clock::now() < end;)
-    for (const auto& one : calls.wait(50ms)) {
-      ++times[one.which];
-      if (one.which == late)
-        EXPECT_EQ(one.what.error().code, errc::timeout);
-      else if (one.which == wrong)
-        EXPECT_EQ(one.what.error().code, errc::invalid);
-      else
-        EXPECT_EQ(one.what ? one.what->body : one.what.error().message, expected_of[one.which]);
-    }
-  EXPECT_EQ(times.size(), 22u);
-  EXPECT_EQ(calls.open(), 0u);
-  EXPECT_TRUE(calls.wait(1ms).empty());
-  for (const auto& [which, n] : times) EXPECT_EQ(n, 1) << which;
-}
-
-TEST(HttpCalls, ADroppedOneNeverEndsAndItsServerSeesThatItIsGone) { // CALL-2, HTTP-5
-  fixture f;
-  http::calls calls;
-  const auto which = calls.begin("GET", f.url("/later"), {}, {}, 5s);
-  std::atomic<bool> gone{false};
-  const auto end = std::chrono::steady_clock::now() + 5s;
-  while (std::chrono::steady_clock::now() < end) {
-    calls.wait(1ms);
-    std::scoped_lock lock(f.later.guard);
-    if (!f.later.waiting.empty()) break;
-  }
-  auto asked = f.later.take();
-  asked.on_gone([&] { gone = true; });
-  EXPECT_TRUE(calls.drop(which));
-  EXPECT_FALSE(calls.drop(which));
-  while (!gone && std::chrono::steady_clock::now() < end) EXPECT_TRUE(calls.wait(1ms).empty());
-  EXPECT_TRUE(gone);
 }
