@@ -85,7 +85,7 @@ expected<recorded_rollout> read_recorded(event_store& store, const run_context& 
   out.failed = failure_in(*records).failed.has_value(); // and not tried again since
   std::vector<std::optional<observation>> observed;
   for (const auto& r : *records) {
-    if (auto ok = check_tokens(r, ctx.rules.words->vocab_size()); !ok) {
+    if (auto ok = check_tokens(r, ctx.model_shape().vocab_size); !ok) {
       out.broken = ok.error();
       return out;
     }

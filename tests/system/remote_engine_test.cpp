@@ -82,7 +82,8 @@ double trained(const std::string& output) {
 
 /// The run that all others here are held to.
 void run_here(const scratch& place) {
-  write_model(place.path() / "model", model_family::qwen2, words_of_tokenizer());
+  // Some rows more than the tokenizer has words, as Qwen's have: these tokens are sampled, too.
+  write_model(place.path() / "model", model_family::qwen2, words_of_tokenizer() + 7);
   auto run = begin(place, words("here"));
   ASSERT_EQ(run.wait(240s), 0) << run.err() << run.out().substr(0, 3000);
   ASSERT_GT(trained(run.out()), 0) << "nothing to learn from: equal weights would say nothing";
