@@ -163,7 +163,7 @@ std::shared_ptr<run_context> idle_context(const fs::path& folder) {
   ctx->parts.make_engine = [words = ctx->rules.words]() -> expected<std::unique_ptr<engine_core>> {
     return std::make_unique<searching_engine>(*words);
   };
-  ctx->parts.open_store = [folder] { return event_store::open(folder / "run.db", system_clock()); };
+  ctx->parts.open_store = file_store(folder / "run.db", system_clock());
   ctx->board->publish(std::make_shared<const model_weights>(), 0);
   ctx->on_record = [](const json::object&) {};
   return ctx;

@@ -12,16 +12,6 @@ namespace troupe::cli {
 
 namespace {
 
-std::int64_t parameters_of(const model_config& config) {
-  std::int64_t out = 0;
-  for (const auto& [name, shape] : expected_shapes(config)) {
-    std::int64_t size = 1;
-    for (auto n : shape) size *= n;
-    out += size;
-  }
-  return out;
-}
-
 std::string_view kind_of(const std::filesystem::path& place) {
   if (run_folder{place}.exists()) return "run";
   return std::filesystem::is_directory(place) ? "folder" : "gguf";
@@ -50,7 +40,7 @@ json::value template_facts(const language_model& model) {
 json::object facts_of(const std::filesystem::path& place, const language_model& model,
                       const std::vector<tensor_format>& formats) {
   const auto& c = model.weights->config;
-  const auto parameters = parameters_of(c);
+  const auto parameters = parameter_count(c);
   json::object types;
   std::int64_t stored = 0;
   for (const auto& one : formats) {

@@ -10,9 +10,7 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <functional>
 #include <iostream>
-#include <numeric>
 #include <random>
 #include <sys/resource.h>
 #include <thread>
@@ -38,10 +36,7 @@ double weights_memory(const model_weights& weights, const engine_limits& limits)
   for (const auto& [name, tensor] : weights.tensors) out += 4.0 * static_cast<double>(tensor.data.size());
   for (const auto& [name, tensor] : weights.stored) out += static_cast<double>(tensor.data.size());
   if (limits.device == engine_device::cpu) return out;
-  double numbers = 0;
-  for (const auto& [name, shape] : expected_shapes(weights.config))
-    numbers += std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>());
-  return numbers * (limits.mode == arithmetic::fast ? 2 : 4);
+  return static_cast<double>(parameter_count(weights.config)) * (limits.mode == arithmetic::fast ? 2 : 4);
 }
 
 std::string gigabytes(double bytes) { return fixed(bytes / 1e9, 2) + " GB"; }

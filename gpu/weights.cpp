@@ -4,6 +4,7 @@
 #include "runtime/base/random.hpp"
 #include <cassert>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 namespace troupe {
@@ -112,6 +113,13 @@ std::map<std::string, std::vector<std::int64_t>> expected_shapes(const model_con
     out[layer_name(i, "mlp.up_proj")] = {f, d};
     out[layer_name(i, "mlp.down_proj")] = {d, f};
   }
+  return out;
+}
+
+std::int64_t parameter_count(const model_config& config) {
+  std::int64_t out = 0;
+  for (const auto& [name, shape] : expected_shapes(config))
+    out += std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
   return out;
 }
 

@@ -49,6 +49,8 @@ model_weights initial_weights(const model_config& config, std::uint64_t seed);
 
 /// The tensors a config asks for and their shapes; checked against what a file holds.
 std::map<std::string, std::vector<std::int64_t>> expected_shapes(const model_config& config);
+/// How many numbers they hold together.
+std::int64_t parameter_count(const model_config& config);
 
 /// What these weights are, down to the last bit: SHA-256 over names, shapes and values, in the order of the names, as 64
 /// hexadecimal digits. Stored tensors count by their float32 values. It is what a run records of every version and what an engine compares before it takes weights. About 2 GB/s

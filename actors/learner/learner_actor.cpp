@@ -1,12 +1,11 @@
 #include "actors/learner/learner_actor.hpp"
 
-#include "runtime/base/heap.hpp"
-
 #include "actors/audit.hpp"
 #include "actors/fault_injector/fault_points.hpp"
 #include "actors/step_made.hpp"
 #include "gpu/machine.hpp"
 #include "runtime/base/buggify.hpp"
+#include "runtime/base/heap.hpp"
 #include "runtime/base/planted.hpp"
 #include "runtime/log.hpp"
 #include "runtime/trace.hpp"

@@ -192,8 +192,7 @@ bool remote_engine::step(std::vector<generated>& finished, std::vector<token_new
 void remote_engine::work() {
   if (!weights_ || control_ != 0) return;
   if (state_ == state::away && options_.time->now() < again_) return;
-  if (state_ != state::ready) return control(state::asking, ask_weight_label());
-  if (wanted_ == 0) return control(state::asking, ask_weight_label());
+  if (state_ != state::ready || wanted_ == 0) return control(state::asking, ask_weight_label());
   send_waiting();
 }
 
@@ -336,10 +335,7 @@ void remote_engine::finish(turn& what, completed made) {
   generated out{.sequence = what.ask.sequence};
   out.tokens = std::move(made.tokens);
   out.logprobs = std::move(made.logprobs);
-  for (auto label : made.labels) {
-    const auto known = versions_.find(label);
-    out.versions.push_back(known == versions_.end() ? version_ : known->second);
-  }
+  for (auto label : made.labels) out.versions.push_back(versions_.at(label));
   out.reason = *made.reason;
   out.cached_tokens = made.cached_tokens;
   stats_.decoded_tokens += out.tokens.size();

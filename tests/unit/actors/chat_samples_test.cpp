@@ -2,33 +2,11 @@
 
 #include "actors/model_chat.hpp"
 #include "runtime/base/file.hpp"
+#include "tests/unit/actors/model_families.hpp"
 #include <gtest/gtest.h>
 
 namespace troupe {
 namespace {
-
-namespace fs = std::filesystem;
-
-const fs::path data = fs::path(TROUPE_SOURCE_DIR) / "tests/unit/gpu/data";
-
-language_model family(const std::string& words, const std::string& conversation, const std::string& end) {
-  language_model out;
-  out.name = conversation;
-  out.words = std::make_shared<const tokenizer>(*tokenizer::load(data / "tokenizers" / (words + ".json")));
-  out.template_source = *read_file(data / "chat_templates" / (conversation + ".jinja"));
-  out.conversation = *chat_template::compile(out.template_source);
-  out.eos = end;
-  for (const auto* bos : {"<|begin_of_text|>", "<s>"})
-    if (out.words->special(bos)) out.bos = bos;
-  out.ends = {*out.words->special(end)};
-  return out;
-}
-
-std::vector<language_model> families() {
-  return {family("smollm2", "smollm2", "<|im_end|>"), family("qwen3", "qwen2_5", "<|im_end|>"),
-          family("qwen3", "qwen3", "<|im_end|>"), family("llama3", "llama3_2", "<|eot_id|>"),
-          family("tekken", "mistral_v7", "</s>")};
-}
 
 chat_example chat(const std::string& line) {
   auto read = parse_chats(line, "chats.jsonl");

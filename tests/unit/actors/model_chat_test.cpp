@@ -3,15 +3,12 @@
 #include "actors/run_model.hpp"
 #include "gym/chat.hpp"
 #include "runtime/base/file.hpp"
+#include "tests/unit/actors/model_families.hpp"
 #include "tests/unit/folder.hpp"
 #include <gtest/gtest.h>
 
 namespace troupe {
 namespace {
-
-namespace fs = std::filesystem;
-
-const fs::path data = fs::path(TROUPE_SOURCE_DIR) / "tests/unit/gpu/data";
 
 class no_tool : public tool {
 public:
@@ -22,26 +19,6 @@ private:
   tool_spec spec_{"search", "Searches documents.", {{"type", "object"}, {"properties", json::object{}}}};
 };
 const tool_set tools{std::make_shared<no_tool>()};
-
-/// A family's template with its tokenizer; no weights.
-language_model family(const std::string& words, const std::string& conversation, const std::string& end) {
-  language_model out;
-  out.name = conversation;
-  out.words = std::make_shared<const tokenizer>(*tokenizer::load(data / "tokenizers" / (words + ".json")));
-  out.template_source = *read_file(data / "chat_templates" / (conversation + ".jinja"));
-  out.conversation = *chat_template::compile(out.template_source);
-  out.eos = end;
-  if (auto bos = out.words->special("<|begin_of_text|>")) out.bos = "<|begin_of_text|>";
-  if (auto bos = out.words->special("<s>")) out.bos = "<s>";
-  out.ends = {*out.words->special(end)};
-  return out;
-}
-
-std::vector<language_model> families() {
-  return {family("smollm2", "smollm2", "<|im_end|>"), family("qwen3", "qwen2_5", "<|im_end|>"),
-          family("qwen3", "qwen3", "<|im_end|>"), family("llama3", "llama3_2", "<|eot_id|>"),
-          family("tekken", "mistral_v7", "</s>")};
-}
 
 json::object message(std::string_view role, std::string_view content) {
   return {{"role", role}, {"content", content}};

@@ -369,13 +369,19 @@ TEST(AStore, TakesTheFileSizeLimitForAFullDisk) { // STORE-3, promise 10
   EXPECT_FALSE(open(folder.path / "run.db")->read_kind("kind")->empty());
 }
 
-TEST(AFileStore, ReadsAtItsNextOpeningWhatIsNewer) {
+/// An opener whose first life has stored "a" and "b" and is over.
+class AFileStore : public ::testing::Test {
+protected:
+  void SetUp() override {
+    auto first = opener();
+    ASSERT_TRUE(first && (*first)->append(one("a")) && (*first)->append(one("b")));
+  }
   test_folder folder;
-  const auto file = folder.path / "run.db";
-  const auto opener = file_store(file, system_clock());
-  auto first = opener();
-  ASSERT_TRUE(first && (*first)->append(one("a")) && (*first)->append(one("b")));
-  first->reset();
+  const std::filesystem::path file = folder.path / "run.db";
+  const store_opener opener = file_store(file, system_clock());
+};
+
+TEST_F(AFileStore, ReadsAtItsNextOpeningWhatIsNewer) {
   ASSERT_TRUE(open(file)->append(one("c"))); // somebody else, meanwhile
   auto second = opener();
   ASSERT_TRUE(second) << second.error().message;
@@ -385,13 +391,7 @@ TEST(AFileStore, ReadsAtItsNextOpeningWhatIsNewer) {
   EXPECT_EQ((*second)->position()->chain, open(file)->position()->chain);
 }
 
-TEST(AFileStore, NoticesThatItsFileIsAnother) {
-  test_folder folder;
-  const auto file = folder.path / "run.db";
-  const auto opener = file_store(file, system_clock());
-  auto first = opener();
-  ASSERT_TRUE(first && (*first)->append(one("a")) && (*first)->append(one("b")));
-  first->reset();
+TEST_F(AFileStore, NoticesThatItsFileIsAnother) {
   std::filesystem::remove(file);
   ASSERT_TRUE(open(file)->append(one("x")) && open(file)->append(one("y")) && open(file)->append(one("z")));
   auto second = opener();
