@@ -226,13 +226,13 @@ int bench_idle(const actor_bench_arguments& arguments) {
   while (!names.find(names::rollouts)) std::this_thread::sleep_for(milliseconds(10));
   const auto parts = measure_parts(node, who, *ctx);
   if (!parts) return complain(parts.error());
-  const auto others = names.names().size();
+  const auto others = names.size();
 
   auto& time = system_clock();
   const auto waiting = [&](std::uint64_t rollouts) { // each has its name, and its tool call one
     for (auto patience = time.now() + std::chrono::minutes(2); time.now() < patience;
          std::this_thread::sleep_for(milliseconds(20)))
-      if (names.names().size() >= others + 2 * rollouts) return true;
+      if (names.size() >= others + 2 * rollouts) return true;
     return false;
   };
   // A first few warm the allocator and the code up: what all share is not theirs.

@@ -53,6 +53,11 @@ public:
     for (const auto& [name, who] : entries_) out.push_back(name);
     return out;
   }
+  /// How many there are: `names` copies them all under the lock.
+  std::size_t size() const {
+    std::scoped_lock lock(mutex_);
+    return entries_.size();
+  }
   void clear() {
     std::map<std::string, actor_ref> dropped, others; // handles are released outside the lock
     std::scoped_lock lock(mutex_);

@@ -14,7 +14,7 @@ namespace troupe {
 namespace {
 constexpr auto store_patience = std::chrono::seconds(60);
 constexpr auto report_patience = std::chrono::hours(1); ///< its node's lease ends sooner
-constexpr auto tool_check_every = std::chrono::seconds(1);
+constexpr duration tool_check_every = std::chrono::seconds(1), longest_check = std::chrono::seconds(8);
 
 } // namespace
 
@@ -157,11 +157,13 @@ void rollout_actor::call_tools() {
   tools_asked_ = ctx_->time->now();
   tools_due_ = tools_asked_ + from_seconds(ctx_->config.tools.timeout);
   start_missing_tools();
+  check_after_ = tool_check_every;
   if (!std::exchange(checking_, true)) check_later();
 }
 
 duration rollout_actor::next_check() const {
-  const duration usual = tool_check_every;
+  // Seldomer the longer it waits, so that 100,000 that wait are no load; in time for the deadline.
+  const duration usual = std::clamp(tools_due_ - ctx_->time->now(), tool_check_every, check_after_);
   if (slot_ != slot::held || !may_park()) return usual;
   const auto left = started_ + from_seconds(ctx_->config.rollout.time_budget) - ctx_->time->now();
   return left > duration(0) ? std::min(left, usual) : usual;
@@ -218,6 +220,7 @@ void rollout_actor::check_tools() {
   if (now - tools_asked_ >= tool_check_every) start_missing_tools();
   if (over_budget() && may_park()) park(); // it waits for tools: that is a boundary
   checking_ = true;
+  check_after_ = std::min(2 * check_after_, longest_check);
   check_later();
 }
 
