@@ -57,8 +57,9 @@ public:
     board_->note(life_step::read, stream);
     return out;
   }
-  expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after) override {
-    return inner_->read_kind(kind, after);
+  expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after,
+                                          std::size_t most) override {
+    return inner_->read_kind(kind, after, most);
   }
   expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() override {
     return inner_->count_kinds();

@@ -89,6 +89,7 @@ public:
     db_.reset(raw);
     if (code != SQLITE_OK) return fail(sqlite::last_error(raw, "cannot open " + name_));
     sqlite3_busy_timeout(raw, 5000);
+    if (left_) fold_log_at_end(false);
     if (auto fine = adopt(); !fine) return fail(in_file(fine.error()));
     return {};
   }
@@ -117,9 +118,11 @@ public:
     return out;
   }
 
-  expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq) override {
+  expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq,
+                                          std::size_t most) override {
     if (auto ok = follow(); !ok) return fail(in_file(ok.error()));
-    return rows(index_.of_kind(kind, after_seq));
+    const auto all = index_.of_kind(kind, after_seq);
+    return rows(all.first(std::min(all.size(), most)));
   }
 
   expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() override {
@@ -136,9 +139,15 @@ public:
     return store_position{seq, index_.chain(seq)};
   }
 
+  void last_life() override { fold_log_at_end(true); }
+
   duration busy() const override { return busy_; }
 
 private:
+  void fold_log_at_end(bool yes) {
+    sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, yes ? 0 : 1, nullptr);
+  }
+
   error in_file(error what) const {
     what.message = name_ + ": " + what.message;
     return what;

@@ -4,7 +4,6 @@
 #include "runtime/message_types.hpp"
 #include <algorithm>
 #include <mutex>
-#include <thread>
 
 namespace troupe {
 
@@ -39,9 +38,10 @@ public:
     std::scoped_lock lock(it_->guard);
     return it_->store->read_stream(stream);
   }
-  expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq) override {
+  expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq,
+                                          std::size_t most) override {
     std::scoped_lock lock(it_->guard);
-    return it_->store->read_kind(kind, after_seq);
+    return it_->store->read_kind(kind, after_seq, most);
   }
   expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() override {
     std::scoped_lock lock(it_->guard);
@@ -79,6 +79,8 @@ store_opener memory_store(const clock& time) {
 
 namespace {
 using commit_atom = caf::atom_constant<caf::atom("commit")>;
+using read_on_atom = caf::atom_constant<caf::atom("read_on")>;
+constexpr std::size_t rows_at_once = 128;                            ///< some 0.3 ms
 constexpr std::size_t group_requests = 8192, group_bytes = 16 << 20; ///< bounds of one commit
 constexpr auto commits_apart = std::chrono::milliseconds(2);
 } // namespace
@@ -95,6 +97,10 @@ behavior store_actor::make_behavior() {
     return {};
   }
   store_ = std::move(*opened);
+  self_->set_exit_handler([this](caf::exit_msg& asked) { // a kill gets past it
+    store_->last_life();
+    self_->quit(std::move(asked.reason));
+  });
   for (const char* kind : {"fence", "placement"}) {
     auto known = store_->read_kind(kind, 0);
     if (!known) {
@@ -122,8 +128,8 @@ behavior store_actor::make_behavior() {
         return promise;
       },
       [this](commit_atom) {
-        if (wait_for_company())
-          self_->send(self_, commit_atom::value); // behind those who came meanwhile
+        if (const auto left = time_for_company(); left > duration(0))
+          self_->delayed_send(self_, left, commit_atom::value); // reads need not wait
         else
           commit();
       },
@@ -133,7 +139,18 @@ behavior store_actor::make_behavior() {
       },
       [this](const read_kind& request) {
         commit_before([&](const new_record& r) { return r.kind == request.kind; });
-        return answer(store_->read_kind(request.kind, request.after_seq));
+        reply<std::vector<record>> answer(self_);
+        auto promise = answer.promise();
+        if (auto end = store_->position())
+          read_on({request.kind, request.after_seq, end->seq, {}, std::move(answer)});
+        else
+          answer.fail(end.error());
+        return promise;
+      },
+      [this](read_on_atom) {
+        auto next = std::move(readings_.front());
+        readings_.pop_front();
+        read_on(std::move(next));
       },
       [this](const read_position& request) {
         commit();
@@ -146,12 +163,22 @@ behavior store_actor::make_behavior() {
   };
 }
 
-bool store_actor::wait_for_company() {
-  if (!own_thread_ || last_group_ < 2 || waiting_.empty()) return false;
-  const auto left = last_begin_ + commits_apart - std::chrono::steady_clock::now();
-  if (left <= std::chrono::nanoseconds(0)) return false;
-  std::this_thread::sleep_for(left);
-  return true;
+duration store_actor::time_for_company() const {
+  if (!own_thread_ || last_group_ < 2 || waiting_.empty()) return duration(0);
+  return last_begin_ + commits_apart - std::chrono::steady_clock::now();
+}
+
+void store_actor::read_on(reading it) {
+  auto rows = store_->read_kind(it.kind, it.after, rows_at_once);
+  if (!rows) return it.answer.fail(rows.error());
+  const bool last = rows->size() < rows_at_once;
+  while (!rows->empty() && rows->back().seq > it.until) rows->pop_back();
+  if (!rows->empty()) it.after = rows->back().seq;
+  const bool done = last || rows->size() < rows_at_once;
+  it.rows.insert(it.rows.end(), std::move_iterator(rows->begin()), std::move_iterator(rows->end()));
+  if (done) return it.answer.deliver(std::move(it.rows));
+  readings_.push_back(std::move(it));
+  self_->send(self_, read_on_atom::value);
 }
 
 template <class Missed>

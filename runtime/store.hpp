@@ -4,8 +4,10 @@
 #include "runtime/base/clock.hpp"
 #include "runtime/store_fences.hpp"
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -30,7 +32,7 @@ struct append_outcome {
 
 /// A place in the log that names all before it: two stores with the same chain at the same seq have the same records up to there.
 struct store_position {
-  std::uint64_t seq = 0;   ///< 0: nothing, or a store that cannot tell
+  std::uint64_t seq = 0;   ///< 0: nothing
   std::uint32_t chain = 0; ///< CRC-32C over the checksums of all rows up to seq
 };
 
@@ -61,11 +63,17 @@ public:
   virtual std::vector<append_result> append_group(std::span<const append_request> requests);
   /// In the order of seq. Errors: corrupt (a row fails its checksum: seq named), io.
   virtual expected<std::vector<record>> read_stream(const std::string& stream) = 0;
-  virtual expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq = 0) = 0;
+  /// The first `most` after `after_seq`.
+  virtual expected<std::vector<record>>
+  read_kind(const std::string& kind, std::uint64_t after_seq = 0,
+            std::size_t most = std::numeric_limits<std::size_t>::max()) = 0;
   virtual expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() = 0;
   static constexpr auto newest = ~std::uint64_t{0};
   /// The place of record `seq`, or of the newest. Errors: not_found (the log ends before), corrupt, io.
-  virtual expected<store_position> position(std::uint64_t /*seq*/ = newest) { return store_position{}; }
+  virtual expected<store_position> position(std::uint64_t seq = newest) = 0;
+  /// This object's end is that of the process's last life of the store: it then puts the write-ahead log into the file, so that the
+  /// file alone is the store. Before a next life that would be time to wait, for nothing.
+  virtual void last_life() {}
   /// Time spent committing, by the store's clock.
   virtual duration busy() const { return {}; }
 };
@@ -106,7 +114,8 @@ struct store_metrics {
 /// The one writer. Appends that wait in its mailbox are committed together (group commit): one fsync serves
 /// all. While several senders append, commits begin at least 2 ms apart, so that a group is worth its fsync and
 /// its senders' waking; a lone sender never waits for company. A read sees every append that the same sender
-/// sent before it. Backpressure: senders wait for their answers.
+/// sent before it, and nothing that was sent after it. One of a whole kind is done in slices, with what came meanwhile between them: it
+/// may be thousands of rows, and turns are waiting. Backpressure: senders wait for their answers.
 ///   STORE-1  An append is answered only after its commit is durable.
 ///   STORE-2  A record is stored once, however often it is appended.
 ///            A record that contradicts a stored one fails its own request only.
@@ -128,8 +137,16 @@ private:
     std::vector<new_record> records;
     reply<std::vector<append_outcome>> answer;
   };
+  /// What is left of a read of a kind.
+  struct reading {
+    std::string kind;
+    std::uint64_t after, until; ///< seq
+    std::vector<record> rows;
+    reply<std::vector<record>> answer;
+  };
   void commit();
-  bool wait_for_company();
+  duration time_for_company() const;
+  void read_on(reading it);
   /// Commits if a waiting record is one that a read would miss.
   template <class Missed>
   void commit_before(const Missed& missed);
@@ -138,6 +155,7 @@ private:
   bool own_thread_;
   std::unique_ptr<event_store> store_;
   std::vector<pending> waiting_;
+  std::deque<reading> readings_;
   std::size_t waiting_bytes_ = 0;
   store_fences fences_;
   std::size_t last_group_ = 0; ///< requests in the last commit

@@ -27,9 +27,10 @@ public:
     if (!*power_) return dark();
     return disk_->read_stream(stream);
   }
-  expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq) override {
+  expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq,
+                                          std::size_t most) override {
     if (!*power_) return dark();
-    return disk_->read_kind(kind, after_seq);
+    return disk_->read_kind(kind, after_seq, most);
   }
   expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() override {
     if (!*power_) return dark();

@@ -51,13 +51,15 @@ public:
   expected<std::vector<record>> read_stream(const std::string& stream) override {
     return it_->read_stream(stream);
   }
-  expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq) override {
-    return it_->read_kind(kind, after_seq);
+  expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after_seq,
+                                          std::size_t most) override {
+    return it_->read_kind(kind, after_seq, most);
   }
   expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() override {
     return it_->count_kinds();
   }
   expected<store_position> position(std::uint64_t seq) override { return it_->position(seq); }
+  void last_life() override { it_->last_life(); }
   duration busy() const override { return it_->busy(); }
 
 private:

@@ -47,8 +47,9 @@ private:
     expected<std::vector<record>> read_stream(const std::string& stream) override {
       return it_->read_stream(stream);
     }
-    expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after) override {
-      return it_->read_kind(kind, after);
+    expected<std::vector<record>> read_kind(const std::string& kind, std::uint64_t after,
+                                            std::size_t most) override {
+      return it_->read_kind(kind, after, most);
     }
     expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() override {
       return it_->count_kinds();

@@ -34,12 +34,13 @@ public:
     return it_->append_group(requests);
   }
   expected<rows> read_stream(const std::string& stream) override { return it_->read_stream(stream); }
-  expected<rows> read_kind(const std::string& kind, std::uint64_t after) override {
-    return it_->read_kind(kind, after);
+  expected<rows> read_kind(const std::string& kind, std::uint64_t after, std::size_t most) override {
+    return it_->read_kind(kind, after, most);
   }
   expected<std::vector<std::pair<std::string, std::uint64_t>>> count_kinds() override {
     return it_->count_kinds();
   }
+  expected<store_position> position(std::uint64_t seq) override { return it_->position(seq); }
 
 private:
   std::unique_ptr<event_store> it_;
@@ -160,6 +161,82 @@ TEST(AStoreActor, LetsAReadSeeWhatItsSenderAppendedBefore) {
   for (int i = 0; i < 20; ++i) {
     tell(w.store, one(std::to_string(i)));
     EXPECT_EQ(w.sim.ask<rows>(w.store, read_stream{"stream"})->size(), static_cast<std::size_t>(i) + 1);
+  }
+}
+
+namespace {
+
+/// Reads a kind and appends one record more of it at once; notes in which order the answers come.
+struct reader_and_writer {
+  static constexpr const char* name = "reader_and_writer";
+  struct seen {
+    std::string order;
+    expected<rows> read = fail(errc::internal, "no answer");
+  };
+  reader_and_writer(self_ptr self, actor_ref store, seen* out)
+      : self_(self), store_(std::move(store)), out_(out) {}
+  behavior make_behavior() {
+    ask(
+        self_, store_, 10s, read_kind{"kind", 10},
+        [this](rows& found) { out_->order += 'r', out_->read = std::move(found); },
+        [this](error why) { out_->read = fail(std::move(why)); });
+    ask(
+        self_, store_, 10s, one("sent later"), [this](outcomes&) { out_->order += 'a'; },
+        [](const error&) {});
+    return {[](done) {}};
+  }
+  self_ptr self_;
+  actor_ref store_;
+  seen* out_;
+};
+
+} // namespace
+
+TEST(AStoreActor, AnswersOthersBetweenTheSlicesOfALongRead) {
+  for (const std::size_t stored : {100, 127, 128, 129, 256, 1000}) {
+    world w(stored);
+    std::vector<append_records> what;
+    for (std::size_t i = 0; i < stored; ++i) what.push_back(one(std::to_string(i)));
+    w.send(std::move(what));
+    reader_and_writer::seen seen;
+    w.sim.spawn<reader_and_writer>(w.store, &seen);
+    w.sim.run();
+    ASSERT_TRUE(seen.read) << seen.read.error().message;
+    ASSERT_EQ(seen.read->size(), stored - 10) << "nothing that was sent after it";
+    for (std::size_t i = 0; i < seen.read->size(); ++i) EXPECT_EQ(seen.read->at(i).seq, i + 11);
+    if (stored == 1000) {
+      EXPECT_EQ(seen.order, "ar");
+    }
+  }
+}
+
+TEST(AStoreActor, FailsALongReadThatItDoesNotFinish) {
+  world w(5);
+  std::vector<append_records> what;
+  for (int i = 0; i < 1000; ++i) what.push_back(one(std::to_string(i)));
+  w.send(std::move(what));
+  reader_and_writer::seen seen;
+  w.sim.spawn<reader_and_writer>(w.store, &seen);
+  while (seen.order.empty()) w.sim.step(); // the append is answered, the read is under way
+  kill(w.store);
+  w.sim.run();
+  ASSERT_FALSE(seen.read);
+  EXPECT_EQ(seen.read.error().code, errc::unavailable);
+}
+
+TEST(AStoreActor, LeavesAFileThatIsWholeAloneWhenItIsStopped) {
+  for (const bool killed : {false, true}) {
+    test_folder folder;
+    simulation sim(6);
+    auto store = sim.spawn<store_actor>(file_store(folder.path / "run.db", sim.time()));
+    ASSERT_TRUE(sim.ask<outcomes>(store, one("a")));
+    killed ? kill(store) : request_stop(store);
+    sim.run();
+    // A killed one leaves the log as it is, so that its next life need not wait.
+    EXPECT_EQ(std::filesystem::exists(folder.path / "run.db-wal"), killed);
+    auto reader = event_store::open_reader(folder.path / "run.db", sim.time());
+    ASSERT_TRUE(reader) << reader.error().message;
+    EXPECT_EQ((*reader)->read_kind("kind")->size(), 1u);
   }
 }
 
