@@ -31,12 +31,9 @@ behavior replay_buffer::make_behavior() {
           return noted(self_); // it has ended: it was given up while it said so
         if (found == groups_.end() && ready_ && known_.contains(end.key.group))
           return noted(self_); // its group has left with what it had
-        note_failure(end);
-        if (found == groups_.end()) return not_open(end.key.group);
-        found->second.failed.emplace(end.key.attempt, end.reason);
-        found->second.parked.erase(end.key.attempt);
-        try_batch();
-        return noted(self_);
+        auto heard = std::make_shared<reply<done>>(self_);
+        take_failure(end, heard);
+        return heard->promise();
       },
       [this](const retry_wanted& wish) -> result<retry_granted> { return grant_retry(wish.key); },
       [this](const rollout_parked& news) -> result<done> {
@@ -85,18 +82,42 @@ behavior replay_buffer::make_behavior() {
   };
 }
 
-void replay_buffer::note_failure(const rollout_failed& end) {
+void replay_buffer::take_failure(const rollout_failed& end, const std::shared_ptr<reply<done>>& heard) {
   ask_named(
       self_, ctx_, names::store, std::chrono::seconds(60), read_stream{stream_of(end.key)},
-      [this, end](const std::vector<record>& records) {
+      [this, end, heard](const std::vector<record>& records) {
         const auto state = failure_in(records);
-        if (state.failed) return; // the rollout committed it itself
-        ask_named(
-            self_, ctx_, names::store, std::chrono::seconds(60),
-            append_records{{failed_record_of(end.key, state.retries, end.reason)}},
-            [](const std::vector<append_outcome>&) {}, [](const error&) {}); // conflict: the same
+        trajectory_ptr judged = state.failed ? nullptr : judged_in(end.key, records);
+        if (judged) probe<"replay: a rollout that was given up has its verdict">();
+        if (!state.failed && !judged) // else the rollout committed its end itself
+          ask_named(
+              self_, ctx_, names::store, std::chrono::seconds(60),
+              append_records{{failed_record_of(end.key, state.retries, end.reason)}},
+              [](const std::vector<append_outcome>&) {}, [](const error&) {}); // conflict: the same
+        const auto found = groups_.find(end.key.group);
+        if (found == groups_.end()) {
+          if (auto why = unknown(end.key.group)) return heard->fail(std::move(*why));
+          return heard->deliver({});
+        }
+        if (judged)
+          found->second.finished.emplace(end.key.attempt, std::move(judged));
+        else if (!found->second.finished.contains(end.key.attempt))
+          found->second.failed.emplace(end.key.attempt, end.reason);
+        found->second.parked.erase(end.key.attempt);
+        try_batch();
+        heard->deliver({});
       },
-      [](const error&) {});
+      [this, end, heard](const error&) { take_failure(end, heard); }); // nothing goes on without the store
+}
+
+trajectory_ptr replay_buffer::judged_in(const rollout_key& key, const std::vector<record>& records) const {
+  // The rules live in the context.
+  std::shared_ptr<trajectory> out(
+      new trajectory(key, ctx_->train_task(key.group), ctx_->rules, ctx_->config.rollout.temperature),
+      [keep = ctx_](trajectory* t) { delete t; });
+  std::vector<std::optional<observation>> observed;
+  if (!replay_records(*out, records, observed) || !out->judged()) return nullptr;
+  return out;
 }
 
 result<retry_granted> replay_buffer::grant_retry(const rollout_key& key) {
@@ -138,12 +159,16 @@ result<retry_granted> replay_buffer::grant_retry(const rollout_key& key) {
   return promise;
 }
 
-result<done> replay_buffer::not_open(std::uint64_t group) {
+std::optional<error> replay_buffer::unknown(std::uint64_t group) const {
   if (!may_be_lost(*ctx_, names::replay) || (ready_ && known_.contains(group)))
-    return noted(self_); // consumed already: a rollout that reported again
+    return std::nullopt; // consumed already: a rollout that reported again
   probe<"replay: news of a group that it does not know yet">();
-  return to_caf(
-      {errc::unavailable, "group " + std::to_string(group) + " is not admitted, as far as is known"});
+  return error{errc::unavailable, "group " + std::to_string(group) + " is not admitted, as far as is known"};
+}
+
+result<done> replay_buffer::not_open(std::uint64_t group) {
+  if (auto why = unknown(group)) return to_caf(*why);
+  return noted(self_);
 }
 
 void replay_buffer::take_consumption(const batch_ptr& what) {

@@ -36,6 +36,7 @@ namespace troupe {
 ///   REP-5  No token is trained on that a version newer than the step's weights sampled: after a rollback that version is another one,
 ///          or none. Such tokens are masked, with their count (tokens_undone);
 ///          a rollout of nothing else is retired as "undone".
+///   REP-6  A durable verdict stands: a rollout that was given up on its way to say so is taken from the store.
 class replay_buffer {
 public:
   static constexpr const char* name = "replay_buffer";
@@ -51,11 +52,13 @@ private:
     std::uint64_t step;
     reply<batch_ptr> answer;
   };
-  /// The answer to news of a group that is not open: it has left, or (where messages may be lost) is not known yet.
+  /// Of a group that is not open: it has left, or (an error, where messages may be lost) is not known yet.
+  std::optional<error> unknown(std::uint64_t group) const;
   result<done> not_open(std::uint64_t group);
   void take_consumption(const batch_ptr& what);
   balance sheet() const;
-  void note_failure(const rollout_failed& end);
+  void take_failure(const rollout_failed& end, const std::shared_ptr<reply<done>>& heard);
+  trajectory_ptr judged_in(const rollout_key& key, const std::vector<record>& records) const;
   result<retry_granted> grant_retry(const rollout_key& key);
   void recover();
   void try_batch();
