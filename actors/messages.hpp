@@ -84,7 +84,7 @@ struct yield_slot {};                           ///< manager -> rollout: free th
 struct unpark_rollout { write_fence placed{}; };  ///< manager -> rollout that waits parked for its tools: it has a slot again. -> done
 
 // -- rollout to itself ---------------------------------------------------------------------------------------------------
-struct tool_check {};                           ///< now and then while tool calls are open
+struct tool_check { std::uint64_t number = 0; };    ///< now and then while tool calls are open
 
 // -- judge ---------------------------------------------------------------------------------------------------------------
 struct judge_request { std::shared_ptr<const episode> finished; }; ///< -> verdict

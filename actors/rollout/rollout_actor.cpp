@@ -37,7 +37,9 @@ behavior rollout_actor::make_behavior() {
         take_result(got);
         return noted(self_);
       },
-      [this](const tool_check&) { check_tools(); },
+      [this](const tool_check& due) {
+        if (due.number == checks_) check_tools();
+      },
       [this](const park_rollout& wish) -> result<done> {
         park_wanted_ = true;
         park_soon_ = park_soon_ || wish.soon;
@@ -50,8 +52,10 @@ behavior rollout_actor::make_behavior() {
         return noted(self_);
       },
       [this](const unpark_rollout& by) -> result<done> {
-        if (by.placed != job_.placed) self_->quit(to_caf({errc::in_use, "it was placed anew"}));
-        if (ending_ || by.placed != job_.placed) return to_caf({errc::unavailable, "it is about to end"});
+        if (by.placed.placement < job_.placed.placement) return done{}; // late: a newer one runs
+        const bool over = by.placed != job_.placed;
+        if (over) self_->quit(); // the newer one goes on; this life is no failure of its task
+        if (ending_ || over) return to_caf({errc::unavailable, "it is about to end"});
         if (slot_ == slot::parking) slot_again_ = true;
         if (slot_ == slot::free) {
           take_slot();
@@ -158,12 +162,12 @@ void rollout_actor::call_tools() {
   tools_due_ = tools_asked_ + from_seconds(ctx_->config.tools.timeout);
   start_missing_tools();
   check_after_ = tool_check_every;
-  if (!std::exchange(checking_, true)) check_later();
+  if (!checking_ || check_at_ > tools_asked_ + check_after_) check_later();
 }
 
 duration rollout_actor::next_check() const {
   // Seldomer the longer it waits, so that 100,000 that wait are no load; in time for the deadline.
-  const duration usual = std::clamp(tools_due_ - ctx_->time->now(), tool_check_every, check_after_);
+  const duration usual = std::min(check_after_, std::max(tools_due_ - ctx_->time->now(), tool_check_every));
   if (slot_ != slot::held || !may_park()) return usual;
   const auto left = started_ + from_seconds(ctx_->config.rollout.time_budget) - ctx_->time->now();
   return left > duration(0) ? std::min(left, usual) : usual;
@@ -171,8 +175,11 @@ duration rollout_actor::next_check() const {
 
 void rollout_actor::check_later() {
   const auto wait = next_check();
-  if (wait < tool_check_every) return send_later(self_, wait, tool_check{}); // its time budget ends
-  send_about(self_, wait, tool_check{});
+  check_at_ = ctx_->time->now() + wait;
+  checking_ = true;
+  const tool_check due{++checks_};
+  if (wait < tool_check_every) return send_later(self_, wait, due); // its time budget ends
+  send_about(self_, wait, due);
 }
 
 void rollout_actor::start_missing_tools() {
@@ -219,7 +226,6 @@ void rollout_actor::check_tools() {
   // The tools' supervisor may have died and taken the calls with it: then they start again.
   if (now - tools_asked_ >= tool_check_every) start_missing_tools();
   if (over_budget() && may_park()) park(); // it waits for tools: that is a boundary
-  checking_ = true;
   check_after_ = std::min(2 * check_after_, longest_check);
   check_later();
 }

@@ -81,7 +81,8 @@ private:
   std::shared_ptr<trajectory> trajectory_;
   std::vector<std::optional<observation>> observed_; ///< of the last turn's calls, once durable
   std::vector<bool> committing_;
-  bool checking_ = false; ///< a tool_check is on its way
+  bool checking_ = false;    ///< a tool_check is on its way
+  std::uint64_t checks_ = 0; ///< the number of the last one: an earlier one is void
   /// parking: its record is on the way to the store.
   enum class slot : std::uint8_t { held, parking, free } slot_ = slot::held;
   int telling_ = 0;           ///< pieces of news of its slot that are not heard yet
@@ -94,8 +95,8 @@ private:
   bool failing_ = false;       ///< its failure is on the way to the store
   bool finished_turn_ = false; ///< in this life, or since it has its slot again
   duration started_{}, tools_asked_{};
-  duration check_after_{}; ///< of its tools, from the last time
-  duration tools_due_{};   ///< the last turn's calls fail after this
+  duration check_after_{}, check_at_{}; ///< the next check of its tools: from the last one, and when
+  duration tools_due_{};                ///< the last turn's calls fail after this
 };
 
 /// Starts (or leaves running, or lets report again) a rollout: under this node's rollout supervisor, or on whichever node the cluster
