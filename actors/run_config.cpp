@@ -294,7 +294,8 @@ void run_config::visit(config_visitor& v) {
         "more work, a fraction of the "
         "memory.");
   v.key("learner.logits_mib", learner.logits_mib, {1, 65536}, "MiB",
-        "Logits held at once by a thread; more are computed in pieces, and again for the gradient.");
+        "Logits held at once by a thread; of more, all but the last piece are computed again for the "
+        "gradient.");
   v.key("learner.lora_rank", learner.lora_rank, {0, 1024}, "",
         "Train low-rank adapters of this rank over frozen weights; published and saved merged, and apart in "
         "adapter/. 0: all weights "

@@ -109,7 +109,7 @@ struct run_config {
     std::int64_t threads = 1, max_tokens_per_pass = 4096, check_samples = 2;
     std::string optimizer = "adamw", compute = "float32", device = "cpu";
     bool recompute_layers = false;
-    std::int64_t logits_mib = 256;
+    std::int64_t logits_mib = 512;
     std::int64_t lora_rank = 0;
     double lora_alpha = 16;
     std::vector<std::string> lora_targets = adapter_options{}.targets;

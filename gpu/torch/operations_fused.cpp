@@ -281,8 +281,8 @@ struct attention_function : Function<attention_function> {
   }
 };
 
-/// Logprobs in pieces of rows: one piece where the logits fit in `most`, kept for the backward pass; else each piece's logits
-/// are computed again there.
+/// Logprobs in pieces of rows whose logits fit in `most`. The last piece's are kept for the backward pass, which begins with them; the
+/// others' are computed again there.
 template <class Precision>
 struct logprobs_function : Function<logprobs_function<Precision>> {
   static std::int64_t piece_rows(std::int64_t rows, std::int64_t width, std::int64_t most) {
@@ -295,14 +295,13 @@ struct logprobs_function : Function<logprobs_function<Precision>> {
     auto logprobs = floats_like(h, {rows}), entropies = floats_like(h, {rows}), sums = floats_like(h, {rows});
     const auto given = Precision::given(weight);
     Tensor logits;
-    for (std::int64_t r = 0; r < rows; r += piece) {
-      const auto n = std::min(piece, rows - r);
+    for (std::int64_t r = 0, n; r < rows; r += n) {
+      n = (rows - r) % piece == 0 ? piece : (rows - r) % piece; // the short one first
       logits = Precision::product(Precision::given(h.narrow(0, r, n)), given);
       kernels().softmax_logprobs(floats(logits), ids(targets) + r, floats(inverse_temperatures) + r, n, width,
                                  floats(logprobs) + r, floats(entropies) + r, floats(sums) + r);
     }
-    ctx->save_for_backward(
-        {h, weight, targets, inverse_temperatures, piece == rows ? logits : Tensor(), sums});
+    ctx->save_for_backward({h, weight, targets, inverse_temperatures, logits, sums});
     ctx->saved_data["piece"] = piece;
     ctx->mark_non_differentiable({entropies});
     return {logprobs, entropies};
@@ -311,18 +310,21 @@ struct logprobs_function : Function<logprobs_function<Precision>> {
     guard below;
     const auto saved = ctx->get_saved_variables();
     const auto &h = saved[0], &weight = saved[1], &targets = saved[2], &inverse_temperatures = saved[3],
-               &kept = saved[4], &sums = saved[5];
+               &sums = saved[5];
+    auto kept = saved[4];
     const auto d = grads[0].contiguous(), given = Precision::given(weight);
     const auto rows = h.size(0), width = weight.size(0), piece = ctx->saved_data["piece"].toInt();
     const bool needs_h = ctx->needs_input_grad(0), needs_weight = ctx->needs_input_grad(1);
     const auto d_h = needs_h ? at::empty_like(h) : Tensor();
     Tensor d_weight;
     const auto unused = floats_like(h, {3, piece});
-    for (std::int64_t r = 0; r < rows; r += piece) {
-      const auto n = std::min(piece, rows - r);
+    for (std::int64_t end = rows, n; end > 0; end -= n) {
+      n = std::min(piece, end);
+      const auto r = end - n;
       const auto part = Precision::given(h.narrow(0, r, n));
-      auto exponentials = kept; // in place, since nothing else holds them: a graph is walked once
-      if (!kept.defined()) {
+      auto exponentials =
+          std::exchange(kept, {}); // in place, since nothing else reads them: a graph is walked once
+      if (!exponentials.defined()) {
         exponentials = Precision::product(part, given);
         kernels().softmax_logprobs(floats(exponentials), ids(targets) + r, floats(inverse_temperatures) + r,
                                    n, width, floats(unused), floats(unused) + piece,
