@@ -161,13 +161,13 @@ void rollout_actor::call_tools() {
   tools_asked_ = ctx_->time->now();
   tools_due_ = tools_asked_ + from_seconds(ctx_->config.tools.timeout);
   start_missing_tools();
-  check_after_ = tool_check_every;
-  if (!checking_ || check_at_ > tools_asked_ + check_after_) check_later();
+  if (!checking_ || check_at_ > tools_asked_ + next_check()) check_later();
 }
 
 duration rollout_actor::next_check() const {
-  // Seldomer the longer it waits, so that 100,000 that wait are no load; in time for the deadline.
-  const duration usual = std::min(check_after_, std::max(tools_due_ - ctx_->time->now(), tool_check_every));
+  // Calls that died with their supervisor have to be noticed while there is time to make them again; those that may take an hour
+  // seldomer, so that 100,000 that wait are no load.
+  const duration usual = std::clamp((tools_due_ - ctx_->time->now()) / 8, tool_check_every, longest_check);
   if (slot_ != slot::held || !may_park()) return usual;
   const auto left = started_ + from_seconds(ctx_->config.rollout.time_budget) - ctx_->time->now();
   return left > duration(0) ? std::min(left, usual) : usual;
@@ -226,7 +226,6 @@ void rollout_actor::check_tools() {
   // The tools' supervisor may have died and taken the calls with it: then they start again.
   if (now - tools_asked_ >= tool_check_every) start_missing_tools();
   if (over_budget() && may_park()) park(); // it waits for tools: that is a boundary
-  check_after_ = std::min(2 * check_after_, longest_check);
   check_later();
 }
 

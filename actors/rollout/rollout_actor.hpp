@@ -95,7 +95,7 @@ private:
   bool failing_ = false;       ///< its failure is on the way to the store
   bool finished_turn_ = false; ///< in this life, or since it has its slot again
   duration started_{}, tools_asked_{};
-  duration check_after_{}, check_at_{}; ///< the next check of its tools: from the last one, and when
+  duration check_at_{}; ///< the next check of its tools
   duration tools_due_{};                ///< the last turn's calls fail after this
 };
 
