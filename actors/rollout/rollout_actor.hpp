@@ -95,8 +95,8 @@ private:
   bool failing_ = false;       ///< its failure is on the way to the store
   bool finished_turn_ = false; ///< in this life, or since it has its slot again
   duration started_{}, tools_asked_{};
-  duration check_at_{}; ///< the next check of its tools
-  duration tools_due_{};                ///< the last turn's calls fail after this
+  duration check_at_{};  ///< the next check of its tools
+  duration tools_due_{}; ///< the last turn's calls fail after this
 };
 
 /// Starts (or leaves running, or lets report again) a rollout: under this node's rollout supervisor, or on whichever node the cluster
