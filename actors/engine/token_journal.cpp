@@ -123,7 +123,7 @@ void token_journal::begin(const generate_request& request) {
     it.told = it.found = false;
     return;
   }
-  it = {};
+  it = {.on_disk = it.on_disk};
   it.position = request.context.size();
   it.context = context;
 }
@@ -139,6 +139,13 @@ void token_journal::add(const token_news& news, std::size_t known) {
 
 void token_journal::told(std::uint64_t sequence) {
   if (const auto found = turns_.find(sequence); found != turns_.end()) found->second.told = true;
+}
+
+void token_journal::forget(std::uint64_t sequence) {
+  const auto found = turns_.find(sequence);
+  if (found == turns_.end()) return;
+  if (found->second.on_disk || found->second.in_flight > 0) over_.insert(sequence);
+  turns_.erase(found);
 }
 
 std::vector<std::uint64_t> token_journal::roll_back(std::uint64_t version) {
@@ -170,12 +177,20 @@ std::optional<new_record> token_journal::unwritten(std::uint64_t lineage) {
   if (!has_unwritten()) return std::nullopt;
   std::uint64_t from = 0; // none before this one
   for (const auto& [sequence, it] : turns_)
-    if (it.first_seq > 0 && !it.told && !far_back(it))
+    if (it.first_seq > 0 && !it.told && !far_back(it, it.found ? found_span : span))
       from = from ? std::min(from, it.first_seq) : it.first_seq;
   writer out;
   out.byte(format);
   out.number(lineage);
   out.number(from);
+  over_in_flight_ = over_;
+  for (const auto sequence : over_) { // before those that have begun again
+    out.number(packed(sequence));
+    out.number(0);
+    out.number(0);
+    out.bits(0);
+    out.number(0);
+  }
   for (auto& [sequence, it] : turns_) {
     const bool again = !it.told && !it.found && far_back(it); // JRN-3
     it.in_flight = 0;
@@ -207,12 +222,17 @@ void token_journal::written(std::uint64_t seq) {
       it.first_number = number_;
     }
     it.written = std::exchange(it.in_flight, 0);
+    it.on_disk = true;
   }
+  for (const auto sequence : over_in_flight_) over_.erase(sequence);
+  over_in_flight_.clear();
+  std::erase_if(turns_, [&](const auto& it) { return it.second.found && far_back(it.second, 2 * span); });
   ++number_;
 }
 
 void token_journal::refused(bool taken) {
   for (auto& [sequence, it] : turns_) it.in_flight = 0;
+  over_in_flight_.clear();
   if (taken) ++number_;
 }
 
@@ -282,7 +302,7 @@ expected<void> token_journal::read(const std::vector<record>& records,
         join(it.versions, next.versions);
       }
       it.written = it.tokens.size();
-      it.found = true;
+      it.found = it.on_disk = true;
     }
     if (!in.good()) return broken(r);
   }

@@ -4,6 +4,7 @@
 #include "runtime/store.hpp"
 #include <map>
 #include <optional>
+#include <set>
 
 namespace troupe {
 
@@ -15,12 +16,13 @@ namespace troupe {
 ///          context included, and is taken for nothing else.
 ///   JRN-2  Tokens of weights that a rollback undid are gone, those that it has as well as those that it reads.
 ///   JRN-3  The newest records say from where on records are needed, and what is more than `span` records back is written again:
-///          reading back is bounded however long the run. What is complete when an interval ends is not written.
+///          reading back is bounded however long the run. What is complete when an interval ends is not written; of what was written and
+///          is forgotten, the next record says so. What was read back and nobody asks for holds it back for `found_span` records only.
 /// Pure: no I/O, no time, no threads.
 class token_journal {
 public:
   static constexpr const char* kind = "tokens"; ///< of its records, and their stream
-  static constexpr std::uint64_t span = 1000;
+  static constexpr std::uint64_t span = 1000, found_span = 100;
 
   struct turn {
     std::size_t position = 0;  ///< length of the context before it
@@ -44,7 +46,7 @@ public:
            std::size_t known); ///< `known`: tokens of the turn that its request had already
   /// It is told: only its next life could ask again, within this process.
   void told(std::uint64_t sequence);
-  void forget(std::uint64_t sequence) { turns_.erase(sequence); }
+  void forget(std::uint64_t sequence);
   /// The weights went back to `version`: gives the sequences that lost tokens.
   std::vector<std::uint64_t> roll_back(std::uint64_t version);
 
@@ -73,16 +75,21 @@ private:
     std::uint64_t first_seq = 0;    ///< of the record that has its beginning; 0: none yet
     std::uint64_t first_number = 0; ///< how many records were written before that one
     bool told = false;
-    bool found = false; ///< read back, and nobody has asked for it yet
+    bool found = false;   ///< read back, and nobody has asked for it yet
+    bool on_disk = false; ///< a record names its sequence
   };
   bool due(const entry& it) const {
     return !it.told && !it.tokens.empty() &&
            (it.tokens.size() > it.written || (it.first_seq == 0 && !it.found));
   }
-  bool far_back(const entry& it) const { return it.first_seq > 0 && number_ - it.first_number > span; }
+  bool far_back(const entry& it, std::uint64_t by = span) const {
+    return it.first_seq > 0 && number_ > by + it.first_number;
+  }
 
-  std::map<std::uint64_t, entry> turns_; ///< by sequence
-  std::uint64_t number_ = 0;             ///< of the next record: part of its key
+  std::map<std::uint64_t, entry> turns_;   ///< by sequence
+  std::set<std::uint64_t> over_;           ///< forgotten sequences that records name
+  std::set<std::uint64_t> over_in_flight_; ///< those that the record on its way says so of
+  std::uint64_t number_ = 0;               ///< of the next record: part of its key
 };
 
 } // namespace troupe

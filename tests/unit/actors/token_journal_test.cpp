@@ -237,6 +237,30 @@ TEST(TheJournal, StaysShortToReadHoweverLongTheRun) { // JRN-3
   EXPECT_LE(disk.records.size() - *token_journal::needed_from(disk.records), 20u);
 }
 
+TEST(TheJournal, SaysOfWhatItWroteThatItIsForgotten) { // JRN-3
+  log disk;
+  token_journal journal;
+  const auto over = request(1, 24), again = request(2, 24), other = request(3, 24);
+  journal.begin(over), journal.begin(again);
+  sampled(journal, 1, 0), sampled(journal, 2, 0);
+  disk.take(journal);
+  journal.forget(1), journal.forget(2);
+  EXPECT_FALSE(journal.has_unwritten()) << "that alone is worth no record";
+  EXPECT_TRUE(disk.read().find(over));
+  journal.begin(again), journal.begin(other); // another life of its rollout
+  sampled(journal, 2, 0), sampled(journal, 3, 0);
+  ASSERT_TRUE(journal.unwritten(0));
+  journal.refused(false); // it did not arrive
+  disk.take(journal);
+  EXPECT_FALSE(disk.read().find(over));
+  EXPECT_TRUE(disk.read().find(again));
+  EXPECT_TRUE(disk.read().find(other));
+  sampled(journal, 3, 1);
+  const auto before = disk.records.back().body.size();
+  disk.take(journal);
+  EXPECT_LT(disk.records.back().body.size(), before) << "it says so once";
+}
+
 TEST(TheJournal, TakesAFewBytesAToken) {
   log disk;
   token_journal journal;
