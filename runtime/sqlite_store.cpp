@@ -224,6 +224,7 @@ private:
     return make(insert_,
                 "INSERT INTO event(seq, stream, kind, key, body, wall_ms, crc) VALUES(?,?,?,?,?,?,?)")
         .and_then([&] { return make(begin_, "BEGIN IMMEDIATE"); })
+        .and_then([&] { return make(read_, "BEGIN"); })
         .and_then([&] { return make(commit_, "COMMIT"); })
         .and_then([&] { return make(undo_, "DELETE FROM event WHERE seq > ?"); })
         .and_then([&] { return make(by_seq_, select + "= ?"); })
@@ -369,11 +370,21 @@ private:
   expected<std::vector<record>> rows(const Seqs& seqs) {
     std::vector<record> out;
     out.reserve(seqs.size());
+    const bool together = seqs.size() > 1; // one transaction: else each row takes the file's locks
+    if (together)
+      if (auto begun = once(read_); !begun) return fail(in_file(begun.error()));
+    std::optional<error> failed;
     for (const auto seq : seqs) {
       auto one = row_at(seq);
-      if (!one) return fail(in_file(one.error()));
+      if (!one) {
+        failed = in_file(one.error());
+        break;
+      }
       out.push_back(std::move(*one));
     }
+    if (together)
+      if (auto ended = once(commit_); !ended && !failed) failed = in_file(ended.error());
+    if (failed) return fail(std::move(*failed));
     return out;
   }
 
@@ -382,7 +393,7 @@ private:
   std::shared_ptr<left_index> left_;
   bool reader_ = false;
   sqlite::connection db_; // before the statements: they go first
-  sqlite::statement insert_, begin_, commit_, undo_, by_seq_, newer_;
+  sqlite::statement insert_, begin_, read_, commit_, undo_, by_seq_, newer_;
   store_index index_;
   std::uint64_t last_seq_ = 0, kept_ = 0; ///< with and without the transaction under way
   duration busy_{};
