@@ -74,6 +74,7 @@ public:
   /// A token at this temperature, and the logprobs of the likeliest ones, the best first.
   virtual question ask_likeliest(double temperature, const std::string& model,
                                  const std::string& id) const = 0;
+  /// Errors: unavailable (the server ended it for reasons of its own), invalid.
   virtual expected<std::vector<double>> read_likeliest(const json::value& answer) const = 0;
   /// What is said where a control route is not there; may be empty.
   virtual std::string_view control_hint() const = 0;

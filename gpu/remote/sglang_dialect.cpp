@@ -95,6 +95,9 @@ public:
   expected<std::vector<double>> read_likeliest(const json::value& answer) const override {
     const auto meta = meta_of(answer);
     if (!meta) return fail(meta.error());
+    if (const auto ended = json::object_at(**meta, "finish_reason");
+        ended && json::string_at(**ended, "type").value_or("") == "abort")
+      return fail(errc::unavailable, "it ended a request itself");
     const auto places = needed(**meta, "output_top_logprobs", "meta_info", "the likeliest tokens");
     if (!places) return fail(places.error());
     json::array values;

@@ -94,6 +94,8 @@ public:
   expected<std::vector<double>> read_likeliest(const json::value& answer) const override {
     const auto choice = only_choice(answer);
     if (!choice) return fail(choice.error());
+    if (const auto reason = json::string_at(**choice, "finish_reason"); reason && *reason == "abort")
+      return fail(errc::unavailable, "it ended a request itself");
     const auto beside = json::object_at(**choice, "logprobs");
     if (!beside) return fail(beside.error());
     const auto places =
