@@ -43,6 +43,7 @@ expected<void> use_remote_engine(run_context& ctx, std::map<std::string, std::st
     else
       log_event("engine_server_ready", {{"url", url}});
   };
+  options.of_transformers = !ctx.model_shape().previous_token_map;
   options.temperature = config.rollout.temperature;
   auto server = check_remote_server(options);
   if (!server) return fail(server.error());

@@ -35,6 +35,11 @@ expected<remote_server> check_remote_server(const remote_options& options) {
                                   " tokens, expected model.context (" + std::to_string(options.context) +
                                   ") at least");
   const auto& speech = dialect_of(model->owner);
+  if (&speech != &troupe_dialect() && !options.of_transformers)
+    return bad(errc::invalid,
+               std::string(speech.name()) +
+                   " computes models of transformers, and the policy has a previous_token_map; "
+                   "expected model.path, or model.previous_token_map: false");
   hint = speech.control_hint();
   const auto info = asked(speech.ask_weight_label());
   if (!info) return fail(info.error());

@@ -14,6 +14,7 @@ struct remote_options {
   std::string key;                ///< for its API and its control routes; empty: none is sent
   std::string dialect = "troupe"; ///< the kind of server: what check_remote_server found
   std::string model;              ///< the name by which it is served
+  bool of_transformers = true;    ///< the model is one that transformers computes, and so others than Troupe
   double temperature = 1;         ///< of the turns that will be asked for, beside greedy ones and those at 1
   int vocabulary = 0;
   std::int64_t context = 0; ///< tokens of prompt and turn at most

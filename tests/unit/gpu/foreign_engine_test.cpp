@@ -160,15 +160,18 @@ INSTANTIATE_TEST_SUITE_P(OfEveryKind, AForeignEngine,
 TEST_P(AForeignEngine, SamplesWhatOurEngineDoesWithEachVersion) { // REM-2
   for (std::uint64_t version : {1, 2}) EXPECT_NE(here(ask(1), version).tokens, here(ask(1), 9).tokens);
   begin();
-  for (std::uint64_t i = 1; i <= 10; ++i) ASSERT_TRUE(engine->submit(ask(i)));
-  for (const auto& turn : turns(10)) expect_turn(turn, 1);
-  engine->set_weights(weights(2), 2, kv_policy::recompute);
-  for (std::uint64_t i = 1; i <= 10; ++i) ASSERT_TRUE(engine->submit(ask(i, 9)));
-  for (const auto& turn : turns(10)) expect_turn(turn, 2, 9);
+  for (std::uint64_t i = 1; i <= 10; ++i) ASSERT_TRUE(engine->submit(ask(i, 35)));
+  for (const auto& turn : turns(10)) expect_turn(turn, 1, 35);
+  engine->set_weights(weights(2), 2,
+                      kv_policy::recompute); // the same prompts: what is cached of them is of the past
+  for (std::uint64_t i = 11; i <= 20; ++i) ASSERT_TRUE(engine->submit(ask(i, 35)));
+  for (const auto& turn : turns(10)) expect_turn(turn, 2, 35);
+  ASSERT_TRUE(engine->submit(ask(1, 43))); // the next turn of a rollout
+  expect_turn(turns(1)[0], 2, 43);
   EXPECT_EQ(server->seen.loads, 2);
   EXPECT_EQ(server->seen.loads_with_open_turns, 0);
   EXPECT_EQ(server->seen.sampled_before_weights, 0);
-  EXPECT_EQ(server->seen.seeds.size(), 20u) << "two turns with the same draws";
+  EXPECT_EQ(server->seen.seeds.size(), 21u) << "two turns with the same draws";
   EXPECT_EQ(server->seen.refused_while_paused, 0);
 }
 
