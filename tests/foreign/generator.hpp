@@ -5,6 +5,7 @@
 #include "gpu/files/hf_model.hpp"
 #include "runtime/base/http.hpp"
 
+#include <algorithm>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -17,14 +18,15 @@ namespace troupe::foreign {
 
 /// What goes wrong, and how it was begun. Set before `start`, or under `with`.
 struct behaviour {
-  bool raw_logprobs = false; ///< those before the temperature
-  bool logits = false;       ///< no logprobs at all
-  bool spans = true;         ///< says of ranges of tokens which weights sampled them
-  int short_logprobs = 0;    ///< from the n-th turn on, one logprob too few (0: never)
-  bool hold = false;         ///< turns are not sampled
-  std::string held_path;     ///< calls of this path are not answered: `held_calls` counts them
-  std::string broken_path;   ///< answered with 500
-  std::string reborn_at;     ///< at the next call of this path it is another process, between two connections
+  bool raw_logprobs = false;  ///< those before the temperature
+  bool logits = false;        ///< no logprobs at all
+  bool spans = true;          ///< says of ranges of tokens which weights sampled them
+  int short_logprobs = 0;     ///< from the n-th turn on, one logprob too few (0: never)
+  std::size_t hold_after = 0; ///< `hold` begins when a turn has so many tokens
+  bool hold = false;          ///< turns are not sampled
+  std::string held_path;      ///< calls of this path are not answered: `held_calls` counts them
+  std::string broken_path;    ///< answered with 500
+  std::string reborn_at; ///< at the next call of this path it is another process, between two connections
   std::chrono::milliseconds load_time{0};
   bool forgets_weights = false; ///< says that it loaded, and did not
 };
@@ -33,7 +35,10 @@ struct behaviour {
 struct sightings {
   int loads = 0;
   int loads_with_open_turns = 0;
-  int sampled_before_weights = 0; ///< turns asked for while it had none of ours
+  int sampled_before_weights = 0;   ///< turns asked for while it had none of ours
+  int sampled_with_stale_cache = 0; ///< keys and values of the weights before were there to be used
+  int names_used_again = 0;
+  std::set<std::string> names;
   int turns = 0, aborted = 0, held_calls = 0, refused_while_paused = 0;
   std::set<std::string> temperatures;
   std::set<std::int64_t> seeds;
@@ -57,6 +62,7 @@ public:
     engine_->set_weights(std::make_shared<const model_weights>(std::move(*weights)), 0, kv_policy::recompute);
     label_ = "default";
     loaded_.clear();
+    stale_ = false;
     paused_ = ended_ = false;
     worker_ = std::thread([this] { work(); });
     http::router routes;
@@ -100,11 +106,17 @@ public:
     return true;
   }
   std::size_t open_turns() const { return open_.size(); } ///< under `with`
+  std::size_t tokens_of_open_turns() const {              ///< under `with`
+    std::size_t sum = 0;
+    for (const auto& [number, one] : open_) sum += one.out.tokens.size();
+    return sum;
+  }
   /// It becomes another process between two connections. Under `with`.
   void be_reborn() {
     abort_all();
     label_ = "default";
     loaded_.clear();
+    stale_ = false;
     paused_ = false;
     engine_->set_weights(std::make_shared<const model_weights>(*load_hf_model(model_)), 0,
                          kv_policy::recompute);
@@ -165,8 +177,10 @@ protected:
                          static_cast<std::uint64_t>(seen.loads),
                          empty_cache ? kv_policy::recompute : kv_policy::keep);
     loaded_ = folder;
+    stale_ = !empty_cache;
   }
   void empty_cache() {
+    stale_ = false;
     if (loaded_.empty()) return;
     engine_->set_weights(std::make_shared<const model_weights>(*load_hf_model(loaded_)),
                          static_cast<std::uint64_t>(seen.loads), kv_policy::recompute);
@@ -186,6 +200,8 @@ protected:
     if (!probe) {
       ++seen.turns;
       seen.sampled_before_weights += label_ == "default" ? 1 : 0;
+      seen.sampled_with_stale_cache += stale_ ? 1 : 0;
+      seen.names_used_again += seen.names.insert(name).second ? 0 : 1;
       seen.temperatures.insert(std::to_string(ask.sampling.temperature).substr(0, 4));
     }
     if (how.raw_logprobs) ask.sampling.temperature = 1; // what it then says of a token is of temperature 1
@@ -253,7 +269,10 @@ private:
   void work() {
     std::unique_lock lock(guard_);
     while (!ended_) {
-      if (open_.empty() || how.hold) {
+      const bool holds = how.hold && std::all_of(open_.begin(), open_.end(), [this](const auto& one) {
+                           return one.second.out.tokens.size() >= how.hold_after;
+                         });
+      if (open_.empty() || holds) {
         wake_.wait_for(lock, std::chrono::milliseconds(5));
         continue;
       }
@@ -261,14 +280,15 @@ private:
       std::vector<token_news> news;
       engine_->step(done, &news);
       for (const auto& one : news)
-        if (const auto it = open_.find(one.sequence); it != open_.end())
+        if (const auto it = open_.find(one.sequence); it != open_.end()) {
+          it->second.out.tokens.push_back(one.id);
+          it->second.out.logprobs.push_back(one.logprob);
           it->second.out.labels.push_back(label_);
+        }
       for (auto& one : done) {
         const auto it = open_.find(one.sequence);
         if (it == open_.end()) continue;
         auto& out = it->second.out;
-        out.tokens = std::move(one.tokens);
-        out.logprobs.assign(one.logprobs.begin(), one.logprobs.end());
         out.top = std::move(one.top);
         out.ending = one.reason == finish_reason::stop ? "stop" : "length";
         it->second.answer.send(it->second.form(out));
@@ -286,7 +306,7 @@ private:
   std::unique_ptr<engine_core> engine_;
   std::map<std::uint64_t, open_turn> open_;
   std::vector<http::responder> held_;
-  bool ended_ = false;
+  bool ended_ = false, stale_ = false;
   std::uint16_t port_ = 0;
   std::thread worker_;
   std::unique_ptr<http::server> server_;

@@ -167,12 +167,14 @@ TEST_P(AForeignEngine, SamplesWhatOurEngineDoesWithEachVersion) { // REM-2
   for (std::uint64_t i = 11; i <= 20; ++i) ASSERT_TRUE(engine->submit(ask(i, 35)));
   for (const auto& turn : turns(10)) expect_turn(turn, 2, 35);
   ASSERT_TRUE(engine->submit(ask(1, 43))); // the next turn of a rollout
-  expect_turn(turns(1)[0], 2, 43);
+  expect_turn(turns(1).at(0), 2, 43);
   EXPECT_EQ(server->seen.loads, 2);
   EXPECT_EQ(server->seen.loads_with_open_turns, 0);
   EXPECT_EQ(server->seen.sampled_before_weights, 0);
   EXPECT_EQ(server->seen.seeds.size(), 21u) << "two turns with the same draws";
+  EXPECT_EQ(server->seen.sampled_with_stale_cache, 0);
   EXPECT_EQ(server->seen.refused_while_paused, 0);
+  EXPECT_EQ(server->seen.names_used_again, 0);
 }
 
 TEST_P(AForeignEngine, IsUpdatedOnlyWhileNoTurnIsOpen) { // REM-6
@@ -215,7 +217,7 @@ TEST_P(AForeignEngine, ThatIsKilledAtAnyCallOfAnUpdateGetsTheWeightsAgain) { // 
     server->stop();
     server->how.held_path.clear();
     server->start(); // with what it was begun with
-    expect_turn(turns(1)[0], version);
+    expect_turn(turns(1).at(0), version);
     EXPECT_EQ(said.back(), "ready");
   }
   EXPECT_EQ(server->seen.sampled_before_weights, 0);
@@ -233,7 +235,7 @@ TEST_P(AForeignEngine, ThatBeginsAnewBetweenTwoCallsOfAnUpdateIsNotTakenForUpdat
     ++version;
     engine->set_weights(weights(version), version, kv_policy::recompute);
     ASSERT_TRUE(engine->submit(ask(version)));
-    expect_turn(turns(1)[0], version);
+    expect_turn(turns(1).at(0), version);
     EXPECT_TRUE(server->with([&] { return server->how.reborn_at.empty(); }));
   }
 }
@@ -269,14 +271,17 @@ TEST_P(AForeignEngine, AsksAgainForATurnThatSomebodyAborted) { // REM-1
     before ? begin() : begin_ready();
     const int aborted = server->with([&] {
       server->how.hold = true;
+      server->how.hold_after = before ? 0 : 3; // in the middle of a turn
       return server->seen.aborted;
     });
     ASSERT_TRUE(engine->submit(ask(1)));
-    until([&] { return server->open_turns() == 1; });
+    until([&] {
+      return server->open_turns() == 1 && server->tokens_of_open_turns() >= server->how.hold_after;
+    });
     somebody_aborts();
     EXPECT_EQ(server->with([&] { return server->seen.aborted; }), aborted + 1);
     server->with([&] { server->how.hold = false; });
-    expect_turn(turns(1)[0], 1);
+    expect_turn(turns(1).at(0), 1);
   }
 }
 
@@ -288,14 +293,14 @@ TEST_P(AForeignEngine, BeginsTurnsAnewWhenWeightsGoBack) { // REM-3
   until([&] { return server->open_turns() == 1; });
   engine->set_weights(weights(4), 4, kv_policy::recompute);
   server->with([&] { server->how.hold = false; });
-  expect_turn(turns(1)[0], 4);
+  expect_turn(turns(1).at(0), 4);
 }
 
 TEST_P(AForeignEngine, WaitsForASlowUpdateAndGivesOneAgainThatIsTooSlow) { // REM-1, REM-6
   server->how.load_time = 300ms;
   begin();
   ASSERT_TRUE(engine->submit(ask(1)));
-  expect_turn(turns(1)[0], 1);
+  expect_turn(turns(1).at(0), 1);
   EXPECT_EQ(server->seen.loads, 1);
   EXPECT_EQ(server->seen.turns, 1);
   engine.reset();
