@@ -141,8 +141,8 @@ struct AForeignEngine : testing::TestWithParam<kind> {
     is_vllm() ? post("/pause?mode=abort", "") : post("/pause_generation", R"({"mode": "abort"})");
     is_vllm() ? post("/resume", "") : post("/continue_generation", "{}");
   }
-  std::string refused() {
-    const auto got = check_remote_server(options());
+  static std::string refused(const remote_options& how) {
+    const auto got = check_remote_server(how);
     return got ? "it is fine" : got.error().message;
   }
 };
@@ -362,8 +362,10 @@ TEST_P(AForeignEngine, SamplesAtTheTemperatureWhoseLogprobsItHas) { // REM-7
 }
 
 TEST_P(AForeignEngine, ThatARunCannotUseIsRefusedBeforeItBegins) { // REM-4, REM-7
-  const auto says = [&](const std::string& words) {
-    EXPECT_NE(refused().find(words), std::string::npos) << refused() << "\nexpected: " << words;
+  const auto says = [&](const std::string& words, const std::function<void(remote_options&)>& change = {}) {
+    auto how = options();
+    if (change) change(how);
+    EXPECT_NE(refused(how).find(words), std::string::npos) << refused(how) << "\nexpected: " << words;
   };
   says("it is fine");
   const auto got = check_remote_server(options());
@@ -385,16 +387,15 @@ TEST_P(AForeignEngine, ThatARunCannotUseIsRefusedBeforeItBegins) { // REM-4, REM
   server->how.logits = true;
   says("at most 0");
   server->how.logits = false;
+  server->how.short_logprobs = 1;
+  server->seen.turns = 1; // as if it had begun with a turn
+  says("1 token ids, 0 logprobs and 1 weight versions");
   server->how.short_logprobs = 0;
-  auto larger = options();
-  larger.vocabulary = 51;
-  EXPECT_NE(check_remote_server(larger).error().message.find(is_vllm() ? "Token id 50 is out of vocabulary"
-                                                                       : "out-of-vocabulary token id 50"),
-            std::string::npos);
-  auto longer = options();
-  longer.context = 4000;
-  EXPECT_NE(check_remote_server(longer).error().message.find("its model takes 2048 tokens"),
-            std::string::npos);
+  says(is_vllm() ? "Token id 50 is out of vocabulary" : "out-of-vocabulary token id 50",
+       [](remote_options& how) { how.vocabulary = 51; });
+  says("its model takes 2048 tokens", [](remote_options& how) { how.context = 4000; });
+  says("the policy has a previous_token_map; expected model.path",
+       [](remote_options& how) { how.of_transformers = false; });
   if (!is_vllm()) return;
   server->how.spans = false;
   says("\"weight_versions\" is null in the choice");
