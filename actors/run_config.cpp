@@ -266,8 +266,8 @@ void run_config::visit(config_visitor& v) {
         "What matrix products multiply, and what keys and values are kept in. bfloat16 is for cuda.");
   v.key("engine.remote", engine.remote,
         "Generate by the server at this URL (http://host:port) instead of in this process: `troupe serve`, "
-        "or one that speaks as it does "
-        "(docs/serving.md). It reads new weights from the run's folder, under the same path. Empty: in this "
+        "vLLM or SGLang (docs/serving.md). It reads new weights from the run's folder, under the same path. "
+        "Empty: in this "
         "process.");
   v.key("engine.remote_key_env", engine.remote_key_env,
         "With engine.remote: the name of an environment variable that holds the key for the server's API and "

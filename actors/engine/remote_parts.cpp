@@ -1,6 +1,6 @@
 #include "actors/engine/remote_parts.hpp"
 
-#include "gpu/remote/remote_engine.hpp"
+#include "gpu/remote/check_server.hpp"
 #include "runtime/base/file.hpp"
 #include "runtime/log.hpp"
 
@@ -43,9 +43,12 @@ expected<void> use_remote_engine(run_context& ctx, std::map<std::string, std::st
     else
       log_event("engine_server_ready", {{"url", url}});
   };
-  auto model = check_remote_server(options);
-  if (!model) return fail(model.error());
-  options.model = std::move(*model);
+  options.of_transformers = !ctx.model_shape().previous_token_map;
+  options.temperature = config.rollout.temperature;
+  auto server = check_remote_server(options);
+  if (!server) return fail(server.error());
+  options.dialect = std::move(server->dialect);
+  options.model = std::move(server->model);
   ctx.parts.make_engine = [options]() -> expected<std::unique_ptr<engine_core>> {
     return make_remote_engine(options);
   };

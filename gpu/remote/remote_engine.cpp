@@ -1,6 +1,7 @@
 #include "gpu/remote/remote_engine.hpp"
 
 #include "gpu/checkpoint.hpp"
+#include "gpu/remote/look_at_logprobs.hpp"
 #include "gpu/remote/server_dialect.hpp"
 #include "runtime/base/http_calls.hpp"
 #include "runtime/base/random.hpp"
@@ -19,18 +20,15 @@ namespace {
 
 constexpr auto look = std::chrono::milliseconds(5); ///< at the mailbox of whoever calls `step`
 
-http::header_list headers_of(const std::string& key) {
-  http::header_list out{{"Content-Type", "application/json"}};
-  if (!key.empty()) out.emplace_back("Authorization", "Bearer " + key);
-  return out;
-}
-
-std::string server_at(const std::string& url) { return "the engine's server at " + url; }
+constexpr int most_broken_updates = 8; ///< REM-4; with the pauses between them some 15 s
 
 class remote_engine final : public engine_core {
 public:
   explicit remote_engine(remote_options options)
-      : options_(std::move(options)), labels_random_(options_.nonce), pause_(options_.first_pause) {}
+      : options_(std::move(options)),
+        speech_(dialect_of(options_.dialect)),
+        labels_random_(options_.nonce),
+        pause_(options_.first_pause) {}
   ~remote_engine() override;
 
   void set_weights(weights_ptr weights, std::uint64_t version, kv_policy policy) override;
@@ -45,19 +43,27 @@ private:
     generate_request ask;
     std::pair<int, std::uint64_t> place; ///< priority, number
     http::calls::number call = 0;        ///< 0: it waits
+    std::uint64_t label = 0;             ///< of the weights that the server had when it was asked for
   };
-  /// What is known of the server. Between `unknown` and `ready`: the control call in progress.
-  enum class state : std::uint8_t { unknown, asking, pausing, updating, resuming, ready, away };
+  /// What is known of the server. Between `unknown` and `ready`: what it is asked, or that open turns are waited for before an update.
+  enum class state : std::uint8_t { unknown, asking, draining, giving, ready, away };
 
   bool busy() const { return !turns_.empty() || control_ != 0 || must_resume_; }
   void work();
   void send_waiting();
   void wait_again(turn& what);
   http::calls::number call(const question& what, duration deadline);
-  void control(state next, const question& what);
+  void ask_label();
+  void begin(std::vector<control_step> steps);
+  void next_step();
   void answered(const http::calls::ended& what);
   void control_answered(const http::calls::ended& what);
+  void label_answered(const http::response& answer);
+  void step_answered(const http::response& answer);
+  void wanted_after(std::uint64_t label);
   void update();
+  expected<void> check_temperature(double temperature) const;
+  std::string turn_id(const turn& what) const;
   void remove_older_weights() const;
   void ready();
   void away(const std::string& why);
@@ -67,11 +73,12 @@ private:
   fs::path folder_of(std::uint64_t label) const;
 
   remote_options options_;
+  const server_dialect& speech_;
   http::calls calls_;
   std::map<std::uint64_t, turn> turns_; ///< by sequence
   std::map<std::pair<int, std::uint64_t>, std::uint64_t> waiting_;
   std::unordered_map<http::calls::number, std::uint64_t> asked_; ///< sequences, by call
-  std::uint64_t number_ = 0;
+  std::uint64_t number_ = 0, asks_ = 0;                          ///< turns, and calls for them
 
   weights_ptr weights_;
   std::uint64_t version_ = 0;
@@ -82,8 +89,12 @@ private:
 
   state state_ = state::unknown;
   http::calls::number control_ = 0;
-  std::uint64_t sending_ = 0;     ///< the label of the update in progress
-  bool must_resume_ = false;      ///< the server may be paused, by us
+  std::vector<control_step> steps_; ///< of what is being given
+  std::size_t at_ = 0;              ///< the one whose answer is waited for
+  int broken_updates_ = 0;          ///< one after the other, on a server that answers
+  bool look_ = true;          ///< the server may be another one than the one whose logprobs were looked at
+  std::uint64_t sending_ = 0; ///< the label of the update in progress
+  bool must_resume_ = false;  ///< the server may be paused, by us
   std::optional<bool> said_away_; ///< by this life: an earlier one may have said something else
   duration pause_, again_{};
 
@@ -93,9 +104,10 @@ private:
 };
 
 remote_engine::~remote_engine() {
-  if (must_resume_) // REM-5
-    (void)http::fetch(ask_resume().method, options_.url + ask_resume().path, {}, headers_of(options_.key),
-                      std::chrono::seconds(1));
+  if (!must_resume_) return; // REM-5
+  const auto what = speech_.ask_resume();
+  (void)http::fetch(what.method, options_.url + what.path, what.text(), headers_of(options_.key),
+                    std::chrono::seconds(1));
 }
 
 fs::path remote_engine::folder_of(std::uint64_t label) const {
@@ -142,6 +154,8 @@ expected<void> remote_engine::submit(generate_request request) {
   if (turns_.contains(request.sequence))
     return fail(errc::conflict,
                 "the sequence " + std::to_string(request.sequence) + " is already generating");
+  if (auto fine = speech_.check(request); !fine) return fine;
+  if (auto fine = check_temperature(request.sampling.temperature); !fine) return fine;
   const auto tokens = static_cast<std::int64_t>(request.context.size()) + request.max_new_tokens;
   if (options_.context > 0 && tokens > options_.context)
     return fail(errc::exhausted, "a context of " + std::to_string(request.context.size()) + " tokens and " +
@@ -153,6 +167,15 @@ expected<void> remote_engine::submit(generate_request request) {
   one.ask = std::move(request);
   waiting_.emplace(one.place, sequence);
   return {};
+}
+
+expected<void> remote_engine::check_temperature(double temperature) const {
+  if (speech_.when_tempered().empty() || temperature == 0 || temperature == 1 ||
+      temperature == options_.temperature)
+    return {};
+  return fail(errc::invalid, "found the temperature " + std::to_string(temperature) +
+                                 ", expected 0, 1 or rollout.temperature: the server's logprobs were looked "
+                                 "at for these");
 }
 
 bool remote_engine::cancel(std::uint64_t sequence) {
@@ -192,7 +215,11 @@ bool remote_engine::step(std::vector<generated>& finished, std::vector<token_new
 void remote_engine::work() {
   if (!weights_ || control_ != 0) return;
   if (state_ == state::away && options_.time->now() < again_) return;
-  if (state_ != state::ready || wanted_ == 0) return control(state::asking, ask_weight_label());
+  if (state_ == state::draining) { // REM-6
+    if (!asked_.empty()) return;
+    if (wanted_ != 0) return update();
+  }
+  if (state_ != state::ready || wanted_ == 0) return ask_label();
   send_waiting();
 }
 
@@ -200,10 +227,23 @@ http::calls::number remote_engine::call(const question& what, duration deadline)
   return calls_.begin(what.method, options_.url + what.path, what.text(), headers_of(options_.key), deadline);
 }
 
-void remote_engine::control(state next, const question& what) {
-  state_ = next;
-  control_ =
-      call(what, next == state::updating ? options_.control_deadline : duration(std::chrono::seconds(30)));
+void remote_engine::ask_label() {
+  state_ = state::asking;
+  control_ = call(speech_.ask_weight_label(), std::chrono::seconds(30));
+}
+
+void remote_engine::begin(std::vector<control_step> steps) {
+  state_ = state::giving;
+  steps_ = std::move(steps);
+  at_ = 0;
+  next_step();
+}
+
+void remote_engine::next_step() {
+  if (at_ == steps_.size()) return ready();
+  const auto& one = steps_[at_];
+  control_ = call(one.ask, one.what == control_step::kind::load ? options_.control_deadline
+                                                                : duration(std::chrono::seconds(30)));
 }
 
 void remote_engine::answered(const http::calls::ended& what) {
@@ -225,36 +265,57 @@ void remote_engine::answered(const http::calls::ended& what) {
 
 void remote_engine::control_answered(const http::calls::ended& what) {
   control_ = 0;
-  const auto doing = state_ == state::asking     ? "asking for the version of its weights"
-                     : state_ == state::pausing  ? "pausing it"
-                     : state_ == state::updating ? "giving it new weights"
-                                                 : "letting it go on";
   if (!what.what) return away(what.what.error().message);
-  if (what.what->status != 200) {
-    if (may_pass(what.what->status)) return away(status_text(*what.what));
-    refused(doing, status_text(*what.what));
+  return state_ == state::asking ? label_answered(*what.what) : step_answered(*what.what);
+}
+
+void remote_engine::label_answered(const http::response& answer) {
+  const auto doing = "asking for the version of its weights";
+  if (answer.status != 200) {
+    if (may_pass(answer.status)) return away(status_text(answer));
+    refused(doing, status_text(answer));
   }
-  switch (state_) {
-  case state::asking: {
-    auto parsed = json::parse(what.what->body);
-    auto label = parsed ? read_weight_label(*parsed) : expected<std::uint64_t>(fail(parsed.error()));
-    if (!label) refused(doing, label.error().message);
-    if (wanted_ != 0 && *label == wanted_)
-      return must_resume_ ? control(state::resuming, ask_resume()) : ready();
-    constexpr std::uint64_t spread = std::uint64_t{1}
-                                     << 32; // REM-2; the sums of years stay whole in a double
-    wanted_ = *label + 1 + labels_random_.below(spread);
-    return update();
+  auto parsed = json::parse(answer.body);
+  auto label = parsed ? speech_.read_weight_label(*parsed) : expected<std::uint64_t>(fail(parsed.error()));
+  if (!label) refused(doing, label.error().message);
+  if (wanted_ != 0 && *label == wanted_) {
+    if (!must_resume_) return ready();
+    return begin({{speech_.ask_resume(), "letting it go on", control_step::kind::resume}});
   }
-  case state::pausing:
-    return control(state::updating,
-                   ask_update(fs::absolute(folder_of(sending_)).string(), sending_, recompute_));
-  case state::updating: remove_older_weights(); return control(state::resuming, ask_resume());
-  case state::resuming: must_resume_ = false; return ready();
-  case state::unknown:
-  case state::ready:
-  case state::away: return;
+  if (!versions_.contains(*label)) look_ = true;
+  wanted_after(*label);
+  if (!speech_.fenced() || asked_.empty()) return update();
+  state_ = state::draining;
+}
+
+void remote_engine::step_answered(const http::response& answer) {
+  const auto& done = steps_[at_];
+  const bool loads = done.what == control_step::kind::load;
+  if (answer.status != 200) {
+    // A server that answers, and cannot load: vLLM says 500 of everything that went wrong.
+    const bool hopeless = loads && answer.status == 500 && ++broken_updates_ >= most_broken_updates;
+    if (!hopeless && may_pass(answer.status)) return away(status_text(answer));
+    refused(done.doing, status_text(answer));
   }
+  if (done.read) {
+    const auto parsed = json::parse(answer.body);
+    const auto fine =
+        parsed ? done.read(*parsed) : expected<void>(fail(errc::invalid, parsed.error().message));
+    if (!fine && fine.error().code == errc::unavailable) return away(fine.error().message);
+    if (!fine) refused(done.doing, fine.error().message);
+  }
+  if (loads) {
+    broken_updates_ = 0;
+    remove_older_weights();
+  }
+  if (done.what == control_step::kind::resume) must_resume_ = false;
+  ++at_;
+  next_step();
+}
+
+void remote_engine::wanted_after(std::uint64_t label) {
+  constexpr std::uint64_t spread = std::uint64_t{1} << 32; // REM-2; the sums of years stay whole in a double
+  wanted_ = label + 1 + labels_random_.below(spread);
 }
 
 /// Writes the weights and begins to give them to the server.
@@ -270,7 +331,13 @@ void remote_engine::update() {
   if (auto saved = save_checkpoint(options_.weights, what, options_.companions); !saved)
     throw std::runtime_error("writing weights for the engine's server: " + to_string(saved.error()));
   must_resume_ = true;
-  control(state::pausing, ask_pause());
+  auto steps = speech_.give_weights(fs::absolute(folder_of(sending_)).string(), sending_, recompute_);
+  steps.push_back({speech_.ask_resume(), "letting it go on", control_step::kind::resume});
+  if (std::exchange(look_, false)) // REM-7
+    for (auto& look : look_at_logprobs(speech_, options_.vocabulary, options_.temperature, options_.model,
+                                       "troupe-" + std::to_string(sending_) + "-"))
+      steps.push_back(std::move(look));
+  begin(std::move(steps));
 }
 
 void remote_engine::remove_older_weights() const {
@@ -291,6 +358,10 @@ void remote_engine::away(const std::string& why) {
     calls_.drop(control_);
     control_ = 0;
   }
+  if (state_ == state::giving && speech_.fenced()) { // REM-6
+    wanted_ = 0;
+    look_ = true;
+  }
   if (state_ != state::away) { // several turns are lost at once: that is one loss
     again_ = options_.time->now() + pause_;
     pause_ = std::min(pause_ * 2, duration(options_.longest_pause));
@@ -310,19 +381,27 @@ void remote_engine::send_waiting() {
   while (!waiting_.empty() && static_cast<int>(asked_.size()) < options_.max_open) {
     auto& one = turns_.at(waiting_.begin()->second);
     waiting_.erase(waiting_.begin());
-    one.call = call(ask_completion(one.ask, options_.model), options_.answer_deadline);
+    one.label = wanted_;
+    ++asks_;
+    one.call = call(speech_.ask_completion(one.ask, options_.model, turn_id(one)), options_.answer_deadline);
     asked_.emplace(one.call, one.ask.sequence);
   }
 }
 
+std::string remote_engine::turn_id(const turn& what) const {
+  return "troupe-" + std::to_string(options_.nonce) + "-" + std::to_string(what.ask.sequence) + "-" +
+         std::to_string(asks_);
+}
+
 void remote_engine::take(turn& what, const http::response& answer) {
   auto parsed = json::parse(answer.body);
-  auto made = parsed ? read_completion(*parsed, what.ask, options_.vocabulary)
+  auto made = parsed ? speech_.read_completion(*parsed, what.ask, options_.vocabulary)
                      : expected<completed>(fail(parsed.error()));
   if (!made) refused("reading a turn", made.error().message);
   if (!made->reason) return wait_again(what); // somebody paused it with `abort`
-  const bool ours = std::all_of(made->labels.begin(), made->labels.end(),
-                                [this](std::uint64_t label) { return versions_.contains(label); });
+  const bool ours = std::all_of(made->labels.begin(), made->labels.end(), [&](std::uint64_t label) {
+    return speech_.fenced() ? label == what.label : versions_.contains(label); // REM-6
+  });
   if (!ours) { // REM-2
     wait_again(what);
     return away("its weights are not those of this run: it began anew, or somebody else gave it others");
@@ -354,44 +433,6 @@ std::unique_ptr<engine_core> make_remote_engine(remote_options options) {
   std::error_code ignored; // an earlier life's weights, which nobody will ask for
   fs::remove_all(options.weights, ignored);
   return std::make_unique<remote_engine>(std::move(options));
-}
-
-expected<std::string> check_remote_server(const remote_options& options) {
-  if (auto fine = http::check_url(options.url); !fine)
-    return fail(errc::invalid, "engine.remote: " + fine.error().message);
-  const auto bad = [&](errc code, const std::string& why) {
-    return fail(code, server_at(options.url) + " (engine.remote): " + why);
-  };
-  const auto asked = [&](const question& what) -> expected<json::value> {
-    auto got = http::fetch(what.method, options.url + what.path, what.text(), headers_of(options.key),
-                           std::chrono::seconds(30));
-    if (!got) return bad(got.error().code, got.error().message);
-    if (got->status != 200)
-      return bad(errc::invalid, what.method + " " + what.path + " answers " + status_text(*got));
-    auto parsed = json::parse(got->body);
-    if (!parsed) return bad(errc::invalid, what.path + " answers with no JSON: " + parsed.error().message);
-    return parsed;
-  };
-  const auto models = asked(ask_models());
-  if (!models) return fail(models.error());
-  const auto model = read_models(*models);
-  if (!model) return bad(errc::invalid, model.error().message);
-  if (model->max_model_len > 0 && model->max_model_len < options.context)
-    return bad(errc::invalid, "its model takes " + std::to_string(model->max_model_len) +
-                                  " tokens, expected model.context (" + std::to_string(options.context) +
-                                  ") at least");
-  const auto info = asked(ask_weight_label());
-  if (!info) return fail(info.error());
-  if (const auto label = read_weight_label(*info); !label) return bad(errc::invalid, label.error().message);
-  if (const auto resumed = asked(ask_resume()); !resumed) return fail(resumed.error());
-  generate_request one;
-  one.context = {options.vocabulary - 1}; // a smaller vocabulary refuses it by name
-  one.max_new_tokens = 1;
-  const auto completion = asked(ask_completion(one, model->name));
-  if (!completion) return fail(completion.error());
-  if (const auto read = read_completion(*completion, one, options.vocabulary); !read)
-    return bad(errc::invalid, read.error().message);
-  return model->name;
 }
 
 } // namespace troupe

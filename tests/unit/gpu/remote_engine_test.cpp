@@ -330,12 +330,12 @@ generate_request asked() {
 } // namespace
 
 TEST(ACompletion, IsReadWholeOrRefusedByWhatIsFoundInIt) { // REM-4
-  const auto fine = remote::read_completion(answer(whole()), asked(), 10);
+  const auto fine = remote::troupe_dialect().read_completion(answer(whole()), asked(), 10);
   ASSERT_TRUE(fine) << fine.error().message;
   EXPECT_EQ(fine->labels, (std::vector<std::uint64_t>{1, 2}));
   EXPECT_EQ(fine->reason, finish_reason::stop);
   const auto refused = [](json::object choice, const std::string& words) {
-    const auto got = remote::read_completion(answer(std::move(choice)), asked(), 10);
+    const auto got = remote::troupe_dialect().read_completion(answer(std::move(choice)), asked(), 10);
     ASSERT_FALSE(got) << words;
     EXPECT_NE(got.error().message.find(words), std::string::npos) << got.error().message;
   };
@@ -356,8 +356,9 @@ TEST(ACompletion, IsReadWholeOrRefusedByWhatIsFoundInIt) { // REM-4
   refused(with("finish_reason", "error"), "the finish_reason \"error\"");
   auto longer = asked();
   longer.max_new_tokens = 1;
-  EXPECT_FALSE(remote::read_completion(answer(whole()), longer, 10));
-  const auto paused = remote::read_completion(answer(with("finish_reason", "abort")), asked(), 10);
+  EXPECT_FALSE(remote::troupe_dialect().read_completion(answer(whole()), longer, 10));
+  const auto paused =
+      remote::troupe_dialect().read_completion(answer(with("finish_reason", "abort")), asked(), 10);
   ASSERT_TRUE(paused);
   EXPECT_FALSE(paused->reason);
 }
