@@ -1,12 +1,14 @@
 #include "cli/bench_actors.hpp"
 #include "cli/commands.hpp"
 #include "cli/replay.hpp"
+#include "runtime/base/heap.hpp"
 
 #include <CLI/CLI.hpp>
 
 using namespace troupe;
 
 int main(int argc, char** argv) {
+  bound_arenas();
   CLI::App app{
       "Troupe trains tool-using language models by reinforcement learning on a supervised actor system."};
   app.name("troupe");
