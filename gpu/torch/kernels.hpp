@@ -64,8 +64,6 @@ struct kernel_table {
   double (*sum_of_squares)(const float* x, std::int64_t n);
   void (*adamw)(float* weights, const float* gradient, float* moment1, float* moment2, std::int64_t n,
                 const adamw_numbers& numbers);
-  /// out [width, rows] = x [rows, width] transposed and rounded to bfloat16, to the nearest, ties to even.
-  void (*bfloat16_transposed)(const float* x, std::int64_t rows, std::int64_t width, std::uint16_t* out);
 };
 
 /// The best table this machine can run (AVX-512, AVX2 + FMA, portable).

@@ -174,33 +174,6 @@ void adamw(float* weights, const float* gradient, float* moment1, float* moment2
   }
 }
 
-// -- bfloat16
-
-typedef std::uint32_t uvec __attribute__((vector_size(TROUPE_LANES * 4)));
-
-TROUPE_INLINE uvec bfloat16_bits(vec x) {
-  const uvec bits = (uvec)x;
-  return x == x ? (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16 : uvec{} + 0x7FC0u;
-}
-
-void bfloat16_transposed(const float* x, index rows, index width, std::uint16_t* out) {
-  constexpr index tall = 32; // rows of a tile: a cache line of the result
-  std::uint32_t tile[tall * lanes];
-  for (index top = 0; top < rows; top += tall) {
-    const index high = rows - top < tall ? rows - top : tall;
-    strips(width, [&](index left, index wide) {
-      for (index r = 0; r < high; ++r) {
-        const uvec bits = bfloat16_bits(load(x + (top + r) * width + left, wide));
-        __builtin_memcpy(tile + r * lanes, &bits, sizeof bits);
-      }
-      for (index c = 0; c < wide; ++c) {
-        std::uint16_t* to = out + (left + c) * rows + top;
-        for (index r = 0; r < high; ++r) to[r] = static_cast<std::uint16_t>(tile[r * lanes + c]);
-      }
-    });
-  }
-}
-
 } // namespace
 } // namespace TROUPE_KERNELS_NAMESPACE
 
@@ -220,7 +193,6 @@ const kernel_table TROUPE_KERNELS = {
     TROUPE_KERNELS_NAMESPACE::add,
     TROUPE_KERNELS_NAMESPACE::sum_of_squares,
     TROUPE_KERNELS_NAMESPACE::adamw,
-    TROUPE_KERNELS_NAMESPACE::bfloat16_transposed,
 };
 
 } // namespace troupe::torch_detail

@@ -51,18 +51,10 @@ Tensor times_transposed(const Tensor& x, const Tensor& weight) {
 /// What matrix products multiply: float32 as it is, or rounded to bfloat16 (their sums stay float32).
 struct in_float32 {
   static Tensor given(const Tensor& x) { return x; }
-  static Tensor transposed(const Tensor& x) { return x.t(); }
   static Tensor product(const Tensor& x, const Tensor& weight) { return times_transposed(x, weight); }
 };
 struct in_bfloat16 {
   static Tensor given(const Tensor& x) { return x.to(at::kBFloat16); }
-  /// As given(x.t()), for a contiguous x. Products whose left side is a transposed view copy it first, slowly.
-  static Tensor transposed(const Tensor& x) {
-    auto out = at::empty({x.size(1), x.size(0)}, x.options().dtype(at::kBFloat16));
-    kernels().bfloat16_transposed(floats(x), x.size(0), x.size(1),
-                                  static_cast<std::uint16_t*>(out.data_ptr()));
-    return out;
-  }
   static Tensor product(const Tensor& x, const Tensor& weight) {
     return times_transposed(x, weight).to(at::kFloat);
   }
@@ -82,12 +74,10 @@ struct linear_function : Function<linear_function<Precision>> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     guard below;
     const auto saved = ctx->get_saved_variables();
-    const auto whole = grads[0].contiguous();
+    const auto whole = grads[0].contiguous(), d = Precision::given(whole);
     Tensor d_x, d_weight, d_bias; // what is frozen has none
-    if (ctx->needs_input_grad(0))
-      d_x = Precision::product(Precision::given(whole), Precision::given(saved[1]).t());
-    if (ctx->needs_input_grad(1))
-      d_weight = Precision::product(Precision::transposed(whole), Precision::given(saved[0]).t());
+    if (ctx->needs_input_grad(0)) d_x = Precision::product(d, Precision::given(saved[1]).t());
+    if (ctx->needs_input_grad(1)) d_weight = Precision::product(d.t(), Precision::given(saved[0]).t());
     if (ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2)) d_bias = whole.sum({0});
     return {d_x, d_weight, d_bias};
   }
@@ -343,9 +333,10 @@ struct logprobs_function : Function<logprobs_function<Precision>> {
       kernels().softmax_logprobs_backward(floats(exponentials), ids(targets) + r,
                                           floats(inverse_temperatures) + r, floats(sums) + r, floats(d) + r,
                                           n, width);
-      if (needs_h) d_h.narrow(0, r, n).copy_(Precision::product(Precision::given(exponentials), given.t()));
+      const auto slopes = Precision::given(exponentials);
+      if (needs_h) d_h.narrow(0, r, n).copy_(Precision::product(slopes, given.t()));
       if (!needs_weight) continue;
-      const auto more = Precision::product(Precision::transposed(exponentials), part.t());
+      const auto more = Precision::product(slopes.t(), part.t());
       if (d_weight.defined())
         kernels().add(floats(d_weight), floats(more), more.numel());
       else

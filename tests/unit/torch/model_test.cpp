@@ -262,27 +262,4 @@ TEST(EveryInstructionSet, ComputesTheSameAttention) {
   }
 }
 
-TEST(Bfloat16Transposed, HasTheBitsOfLibTorchsConversion) { // every instruction set, sizes that fill no tile
-  std::vector<const kernel_table*> tables{&kernels_portable};
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables.push_back(&kernels_avx2);
-  if (__builtin_cpu_supports("avx512f")) tables.push_back(&kernels());
-  for (const auto& [rows, width] : {std::pair{1, 1}, {3, 50}, {33, 16}, {64, 31}, {70, 96}}) {
-    auto x = at::randn({rows, width}) * 100;
-    auto* first = x.data_ptr<float>();
-    first[0] = 1.0f + 0x1p-8f; // a tie, to even
-    if (width > 2) first[1] = INFINITY, first[2] = -0.0f;
-    if (rows > 40) first[40] = 1.0f + 0x1.8p-7f, first[41] = 3.4e38f, first[42] = 1e-40f;
-    const auto expected = x.t().contiguous().to(at::kBFloat16);
-    for (const auto* table : tables) {
-      auto out = at::empty({width, rows}, at::kBFloat16);
-      table->bfloat16_transposed(first, rows, width, static_cast<std::uint16_t*>(out.data_ptr()));
-      EXPECT_TRUE(at::equal(out.view(at::kShort), expected.view(at::kShort))) << table->name << rows;
-    }
-    first[0] = NAN;
-    auto out = at::empty({width, rows}, at::kBFloat16);
-    kernels().bfloat16_transposed(first, rows, width, static_cast<std::uint16_t*>(out.data_ptr()));
-    EXPECT_TRUE(std::isnan(out[0][0].item<float>()));
-  }
-}
-
 } // namespace troupe::torch_detail
