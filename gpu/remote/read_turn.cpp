@@ -39,11 +39,19 @@ expected<const json::object*> only_choice(const json::value& answer) {
   return &(*choices)->front().get_object();
 }
 
-expected<ending> ending_of(std::string_view word) {
-  if (word == "stop" || word == "tool_calls") return ending::stop;
-  if (word == "length") return ending::length;
-  if (word == "abort") return ending::abort;
-  return bad("the finish_reason \"" + std::string(word) + "\", expected stop, length or abort");
+bool says(const json::value& answer, std::string_view key) {
+  const auto* body = answer.if_object();
+  const auto* it = body ? body->if_contains(key) : nullptr;
+  return it && it->is_bool() && it->get_bool();
+}
+
+expected<ending> ending_in(const json::object& in, std::string_view key) {
+  const auto word = json::string_at(in, key);
+  if (!word) return fail(word.error());
+  if (*word == "stop" || *word == "tool_calls") return ending::stop;
+  if (*word == "length") return ending::length;
+  if (*word == "abort") return ending::abort;
+  return bad("the finish_reason \"" + std::string(*word) + "\", expected stop, length or abort");
 }
 
 expected<completed> whole_turn(const json::array& ids, const json::array& logprobs,
@@ -78,6 +86,39 @@ expected<completed> whole_turn(const json::array& ids, const json::array& logpro
                ", expected one of stop_token_ids as its last token");
   out.reason = how == ending::stop ? finish_reason::stop : finish_reason::length;
   return out;
+}
+
+expected<completed> openai_turn(const json::value& answer, labels_reader labels,
+                                const generate_request& request, int vocabulary) {
+  const auto choice = only_choice(answer);
+  if (!choice) return fail(choice.error());
+  const auto how = ending_in(**choice, "finish_reason");
+  if (!how) return fail(how.error());
+  if (*how == ending::abort) return completed{};
+  const auto ids = needed(**choice, "token_ids", "the choice", "which tokens were sampled: return_token_ids");
+  if (!ids) return fail(ids.error());
+  const auto* beside = (*choice)->if_contains("logprobs");
+  if (!beside || !beside->is_object())
+    return bad("a completion where " + found(**choice, "logprobs") +
+               " in the choice, expected an object with \"token_logprobs\"");
+  const auto values = needed(beside->get_object(), "token_logprobs", "its logprobs", "the sampled tokens'");
+  if (!values) return fail(values.error());
+  auto known = labels(**choice, (*ids)->size());
+  if (!known) return fail(known.error());
+  auto out = whole_turn(**ids, **values, std::move(*known), *how, request, vocabulary);
+  if (!out) return out;
+  if (const auto usage = json::object_at(answer.get_object(), "usage")) {
+    out->prompt_tokens = static_cast<int>(json::int_at(**usage, "prompt_tokens").value_or(0));
+    if (const auto details = json::object_at(**usage, "prompt_tokens_details"))
+      out->cached_tokens = static_cast<int>(json::int_at(**details, "cached_tokens").value_or(0));
+  }
+  return out;
+}
+
+expected<std::string> weight_version_in(const json::value& answer, std::string_view what) {
+  const auto* body = answer.if_object();
+  if (!body) return bad("a " + std::string(what) + " that is no object");
+  return json::string_at(*body, "weight_version");
 }
 
 std::uint64_t label_of(std::string_view text) {

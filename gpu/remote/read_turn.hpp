@@ -15,16 +15,29 @@ expected<const json::array*> needed(const json::object& in, std::string_view key
 /// The one choice of a completion. Errors: invalid.
 expected<const json::object*> only_choice(const json::value& answer);
 
+/// Whether the answer is an object where this key is true.
+bool says(const json::value& answer, std::string_view key);
+
 /// How the server says that a turn ended.
 enum class ending : std::uint8_t { stop, length, abort };
-/// Errors: invalid, for another word.
-expected<ending> ending_of(std::string_view word);
+/// Errors: invalid, for another word or none.
+expected<ending> ending_in(const json::object& in, std::string_view key);
 
 /// Puts a turn together. Errors: invalid, where the parts are of different lengths, a token is not of the vocabulary, a logprob is none, there
 /// are more tokens than asked for, or it stopped for another reason than the request's.
 expected<completed> whole_turn(const json::array& ids, const json::array& logprobs,
                                std::vector<std::uint64_t> labels, ending how, const generate_request& request,
                                int vocabulary);
+
+/// A completion of OpenAI's API with vLLM's token ids. `labels` are read from its choice, for so many tokens; one that the server ended itself
+/// has neither tokens nor a reason. Errors: invalid.
+using labels_reader = expected<std::vector<std::uint64_t>> (*)(const json::object& choice,
+                                                               std::size_t tokens);
+expected<completed> openai_turn(const json::value& answer, labels_reader labels,
+                                const generate_request& request, int vocabulary);
+
+/// The label that a server says of its weights, as "weight_version" of `what`. Errors: invalid.
+expected<std::string> weight_version_in(const json::value& answer, std::string_view what);
 
 /// The number in a label that we gave; 0: it is none of ours.
 std::uint64_t label_of(std::string_view text);

@@ -18,6 +18,13 @@ expected<served_model> read_models(const json::value& answer) {
                       json::int_at(first, "max_model_len").value_or(0)};
 }
 
+question server_dialect::ask_probe(const generate_request& one, int vocabulary, const std::string& model,
+                                   const std::string& id) const {
+  auto last = one;
+  last.context = {vocabulary - 1};
+  return ask_completion(last, model, id);
+}
+
 const server_dialect& dialect_of(std::string_view owner) {
   for (const auto* one : {&vllm_dialect(), &sglang_dialect()})
     if (one->name() == owner) return *one;

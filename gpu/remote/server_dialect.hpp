@@ -68,9 +68,9 @@ public:
                                               int vocabulary) const = 0;
 
   // -- before a run
-  /// A turn of one token; a server with a smaller vocabulary refuses it. `one` is what its answer is read with.
+  /// A turn of one token after the vocabulary's last; a server with a smaller vocabulary refuses it. `one` is what its answer is read with.
   virtual question ask_probe(const generate_request& one, int vocabulary, const std::string& model,
-                             const std::string& id) const = 0;
+                             const std::string& id) const;
   /// A token at this temperature, and the logprobs of the likeliest ones, the best first.
   virtual question ask_likeliest(double temperature, const std::string& model,
                                  const std::string& id) const = 0;

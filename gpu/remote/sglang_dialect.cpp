@@ -7,9 +7,7 @@ namespace troupe::remote {
 namespace {
 
 expected<void> succeeded(const json::value& answer) {
-  const auto* body = answer.if_object();
-  const auto* it = body ? body->if_contains("success") : nullptr;
-  if (it && it->is_bool() && it->get_bool()) return {};
+  if (says(answer, "success")) return {};
   return fail(errc::invalid, "found the answer " + json::dump(answer) + ", expected \"success\": true");
 }
 
@@ -44,9 +42,7 @@ public:
     if (!meta) return fail(meta.error());
     const auto ended = json::object_at(**meta, "finish_reason");
     if (!ended) return fail(ended.error());
-    const auto reason = json::string_at(**ended, "type");
-    if (!reason) return fail(reason.error());
-    const auto how = ending_of(*reason);
+    const auto how = ending_in(**ended, "type");
     if (!how) return fail(how.error());
     if (*how == ending::abort) return completed{};
     const auto ids = needed(answer.get_object(), "output_ids", "it", "which tokens were sampled");
@@ -111,9 +107,7 @@ public:
 
   question ask_weight_label() const override { return {"GET", "/model_info"}; }
   expected<std::uint64_t> read_weight_label(const json::value& answer) const override {
-    const auto* body = answer.if_object();
-    if (!body) return fail(errc::invalid, "found a model_info that is no object");
-    const auto text = json::string_at(*body, "weight_version");
+    const auto text = weight_version_in(answer, "model_info");
     if (!text) return fail(text.error());
     return label_of(*text);
   }

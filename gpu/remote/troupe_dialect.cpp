@@ -5,6 +5,20 @@ namespace troupe::remote {
 
 namespace {
 
+/// A number for each token.
+expected<std::vector<std::uint64_t>> labels_of(const json::object& choice, std::size_t) {
+  const auto versions = needed(choice, "weight_versions", "the choice", "which weights sampled each token");
+  if (!versions) return fail(versions.error());
+  std::vector<std::uint64_t> out;
+  for (const auto& label : **versions) {
+    if (!label.is_int64() || label.get_int64() < 0)
+      return fail(errc::invalid,
+                  "found the weight version " + json::dump(label) + ", expected a whole number");
+    out.push_back(static_cast<std::uint64_t>(label.get_int64()));
+  }
+  return out;
+}
+
 class troupe_speech final : public server_dialect {
 public:
   std::string_view name() const override { return "troupe"; }
@@ -38,47 +52,9 @@ public:
 
   expected<completed> read_completion(const json::value& answer, const generate_request& request,
                                       int vocabulary) const override {
-    const auto choice = only_choice(answer);
-    if (!choice) return fail(choice.error());
-    const auto ids =
-        needed(**choice, "token_ids", "the choice", "which tokens were sampled: return_token_ids");
-    if (!ids) return fail(ids.error());
-    const auto* beside = (*choice)->if_contains("logprobs");
-    if (!beside || !beside->is_object())
-      return fail(errc::invalid, "found a completion where " + found(**choice, "logprobs") +
-                                     " in the choice, expected an object with \"token_logprobs\"");
-    const auto values = needed(beside->get_object(), "token_logprobs", "its logprobs", "the sampled tokens'");
-    if (!values) return fail(values.error());
-    const auto versions =
-        needed(**choice, "weight_versions", "the choice", "which weights sampled each token");
-    if (!versions) return fail(versions.error());
-    std::vector<std::uint64_t> labels;
-    for (const auto& label : **versions) {
-      if (!label.is_int64() || label.get_int64() < 0)
-        return fail(errc::invalid,
-                    "found the weight version " + json::dump(label) + ", expected a whole number");
-      labels.push_back(static_cast<std::uint64_t>(label.get_int64()));
-    }
-    const auto reason = json::string_at(**choice, "finish_reason");
-    if (!reason) return fail(reason.error());
-    const auto how = ending_of(*reason);
-    if (!how) return fail(how.error());
-    auto out = whole_turn(**ids, **values, std::move(labels), *how, request, vocabulary);
-    if (!out) return out;
-    if (const auto usage = json::object_at(answer.get_object(), "usage")) {
-      out->prompt_tokens = static_cast<int>(json::int_at(**usage, "prompt_tokens").value_or(0));
-      if (const auto details = json::object_at(**usage, "prompt_tokens_details"))
-        out->cached_tokens = static_cast<int>(json::int_at(**details, "cached_tokens").value_or(0));
-    }
-    return out;
+    return openai_turn(answer, labels_of, request, vocabulary);
   }
 
-  question ask_probe(const generate_request& one, int vocabulary, const std::string& model,
-                     const std::string& id) const override {
-    auto last = one;
-    last.context = {vocabulary - 1};
-    return ask_completion(last, model, id);
-  }
   question ask_likeliest(double, const std::string&, const std::string&) const override { return {}; }
   expected<std::vector<double>> read_likeliest(const json::value&) const override {
     return std::vector<double>{};
@@ -87,9 +63,7 @@ public:
 
   question ask_weight_label() const override { return {"GET", "/weight_info"}; }
   expected<std::uint64_t> read_weight_label(const json::value& answer) const override {
-    const auto* body = answer.if_object();
-    if (!body) return fail(errc::invalid, "found a weight_info that is no object");
-    const auto text = json::string_at(*body, "weight_version");
+    const auto text = weight_version_in(answer, "weight_info");
     if (!text) return fail(text.error());
     if (*text != "0" && label_of(*text) == 0)
       return fail(errc::invalid, "found the weight_version \"" + *text + "\", expected a whole number");

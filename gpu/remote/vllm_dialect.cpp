@@ -8,17 +8,21 @@ namespace troupe::remote {
 namespace {
 
 expected<void> succeeded(const json::value& answer) {
-  const auto* body = answer.if_object();
-  const auto* it = body ? body->if_contains("success") : nullptr;
-  if (it && it->is_bool() && it->get_bool()) return {};
+  if (says(answer, "success")) return {};
   return fail(errc::unavailable, "found the answer " + json::dump(answer) + ", expected \"success\": true");
 }
 
 expected<void> still_paused(const json::value& answer) {
-  const auto* body = answer.if_object();
-  const auto* it = body ? body->if_contains("is_paused") : nullptr;
-  if (it && it->is_bool() && it->get_bool()) return {};
+  if (says(answer, "is_paused")) return {};
   return fail(errc::unavailable, "it is not paused any more: it began anew while it was given weights");
+}
+
+expected<std::vector<std::uint64_t>> labels_of(const json::object& choice, std::size_t tokens) {
+  const auto spans =
+      needed(choice, "weight_versions", "the choice",
+             "which weights sampled each token: return_weight_versions, as vLLM 0.33.0 has it");
+  if (!spans) return fail(spans.error());
+  return labels_of_spans(**spans, tokens);
 }
 
 class vllm_speech final : public server_dialect {
@@ -43,43 +47,7 @@ public:
 
   expected<completed> read_completion(const json::value& answer, const generate_request& request,
                                       int vocabulary) const override {
-    const auto choice = only_choice(answer);
-    if (!choice) return fail(choice.error());
-    const auto reason = json::string_at(**choice, "finish_reason");
-    if (!reason) return fail(reason.error());
-    const auto how = ending_of(*reason);
-    if (!how) return fail(how.error());
-    if (*how == ending::abort) return completed{};
-    const auto ids =
-        needed(**choice, "token_ids", "the choice", "which tokens were sampled: return_token_ids");
-    if (!ids) return fail(ids.error());
-    const auto* beside = (*choice)->if_contains("logprobs");
-    if (!beside || !beside->is_object())
-      return fail(errc::invalid, "found a completion where " + found(**choice, "logprobs") +
-                                     " in the choice, expected an object with \"token_logprobs\"");
-    const auto values = needed(beside->get_object(), "token_logprobs", "its logprobs", "the sampled tokens'");
-    if (!values) return fail(values.error());
-    const auto spans =
-        needed(**choice, "weight_versions", "the choice",
-               "which weights sampled each token: return_weight_versions, as vLLM 0.33.0 has it");
-    if (!spans) return fail(spans.error());
-    auto labels = labels_of_spans(**spans, (*ids)->size());
-    if (!labels) return fail(labels.error());
-    auto out = whole_turn(**ids, **values, std::move(*labels), *how, request, vocabulary);
-    if (!out) return out;
-    if (const auto usage = json::object_at(answer.get_object(), "usage")) {
-      out->prompt_tokens = static_cast<int>(json::int_at(**usage, "prompt_tokens").value_or(0));
-      if (const auto details = json::object_at(**usage, "prompt_tokens_details"))
-        out->cached_tokens = static_cast<int>(json::int_at(**details, "cached_tokens").value_or(0));
-    }
-    return out;
-  }
-
-  question ask_probe(const generate_request& one, int vocabulary, const std::string& model,
-                     const std::string& id) const override {
-    auto last = one;
-    last.context = {vocabulary - 1};
-    return ask_completion(last, model, id);
+    return openai_turn(answer, labels_of, request, vocabulary);
   }
 
   question ask_likeliest(double temperature, const std::string& model, const std::string& id) const override {
@@ -113,9 +81,7 @@ public:
 
   question ask_weight_label() const override { return {"GET", "/weight_info"}; }
   expected<std::uint64_t> read_weight_label(const json::value& answer) const override {
-    const auto* body = answer.if_object();
-    if (!body) return fail(errc::invalid, "found a weight_info that is no object");
-    const auto text = json::string_at(*body, "weight_version");
+    const auto text = weight_version_in(answer, "weight_info");
     if (!text) return fail(text.error());
     return label_of(*text);
   }

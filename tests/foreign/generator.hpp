@@ -137,6 +137,13 @@ protected:
   };
   using say = std::function<http::response(const sampled&)>;
 
+  static void add_models(http::router& routes, const char* owner) {
+    routes.add("GET", "/v1/models", [owner](http::request&, http::responder answer) {
+      const json::object model{{"id", "policy"}, {"owned_by", owner}, {"max_model_len", 2048}};
+      answer.send(http::json_response(200, json::object{{"data", json::array{model}}}));
+    });
+  }
+
   virtual void add(http::router& routes) = 0;
 
   /// A control route: seen, held, broken as a test says.

@@ -17,12 +17,7 @@ protected:
   void add(http::router& routes) override {
     load_path_ = "/update_weights_from_disk";
     waiting_.clear();
-    routes.add("GET", "/v1/models", [](http::request&, http::responder answer) {
-      answer.send(http::json_response(
-          200,
-          json::object{{"data", json::array{json::object{
-                                    {"id", "policy"}, {"owned_by", "sglang"}, {"max_model_len", 2048}}}}}));
-    });
+    add_models(routes, "sglang");
     routes.add("POST", "/generate", [this](http::request& asked, http::responder answer) {
       std::scoped_lock lock(guard_);
       if (!paused_) return generate(asked.json.as_object(), answer);

@@ -16,12 +16,7 @@ public:
 protected:
   void add(http::router& routes) override {
     load_path_ = "/collective_rpc";
-    routes.add("GET", "/v1/models", [](http::request&, http::responder answer) {
-      answer.send(http::json_response(
-          200,
-          json::object{{"data", json::array{json::object{
-                                    {"id", "policy"}, {"owned_by", "vllm"}, {"max_model_len", 2048}}}}}));
-    });
+    add_models(routes, "vllm");
     routes.add("POST", "/v1/completions", [this](http::request& asked, http::responder answer) {
       std::scoped_lock lock(guard_);
       if (paused_) {

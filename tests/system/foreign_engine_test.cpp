@@ -11,37 +11,23 @@
 
 using namespace std::chrono_literals;
 using namespace troupe;
+using tests::expect_balanced;
 using tests::process;
-using tests::run_of;
 using tests::scratch;
+using tests::trained;
 using tests::words_of_tokenizer;
 using tests::write_model;
 
 namespace {
 
+constexpr int last_step = 6;
+
 std::vector<std::string> words(const std::string& name, std::vector<std::string> more = {}) {
-  std::vector<std::string> keys = {"run.name=" + name, "rl.eta=0", "rl.loss=grpo", "eval.before=false",
-                                   "rl.steps=6"};
-  keys.insert(keys.end(), more.begin(), more.end());
-  return run_of("model", keys);
+  return tests::run_without_staleness(name, last_step, std::move(more));
 }
 
 std::string weights(const scratch& place, const std::string& run) {
-  return read_file(place.path() / "runs" / run / "checkpoints/step-6/model.safetensors")
-      .value_or("none of " + run);
-}
-
-void expect_audit(const scratch& place, const std::string& run) {
-  const auto audit = tests::printed_object({"audit", run, "--json"}, place.path(), 0, 30s);
-  ASSERT_TRUE(audit.contains("balanced"));
-  EXPECT_EQ(audit.at("balanced"), json::value(true)) << json::dump(audit);
-}
-
-double trained(const std::string& output) {
-  double sum = 0;
-  for (const auto& r : tests::json_lines(output))
-    if (r.at("kind") == "step") sum += tests::number(r, "trained");
-  return sum;
+  return tests::weights_of(place, run, last_step);
 }
 
 /// Every kind is held to the same run with its engine inside, computed once.
@@ -83,7 +69,7 @@ TEST_P(ARunOnAForeignEngine, EndsInTheWeightsOfTheRunWithItsOwn) { // REM-2, REM
   auto run = begin("there");
   ASSERT_EQ(run.wait(240s), 0) << run.err() << run.out().substr(0, 3000);
   EXPECT_TRUE(weights(*place, name("there")) == weights(*place, "here")) << "the same seed, other weights";
-  expect_audit(*place, "runs/" + name("there"));
+  expect_balanced(*place, "runs/" + name("there"));
   EXPECT_GE(server->seen.loads, 6);
   EXPECT_EQ(server->seen.loads_with_open_turns, 0);
   EXPECT_EQ(server->seen.sampled_before_weights, 0);
@@ -104,13 +90,13 @@ TEST_P(ARunOnAForeignEngine, IsNotChangedByAServerThatDiesAndOneThatBeginsAnewUn
   server->with([&] { server->be_reborn(); });
   ASSERT_EQ(run.wait(240s), 0) << run.err() << run.out().substr(0, 3000);
   EXPECT_TRUE(weights(*place, name("died")) == weights(*place, "here")) << "the same seed, other weights";
-  expect_audit(*place, "runs/" + name("died"));
+  expect_balanced(*place, "runs/" + name("died"));
 }
 
 TEST_P(ARunOnAForeignEngine, OfOlderWeightsKeepsItsBooks) { // REM-3, REM-6
   auto run = begin("older", {"rl.eta=2"});
   ASSERT_EQ(run.wait(240s), 0) << run.err() << run.out().substr(0, 3000);
-  expect_audit(*place, "runs/" + name("older"));
+  expect_balanced(*place, "runs/" + name("older"));
   EXPECT_EQ(server->seen.loads_with_open_turns, 0);
   EXPECT_EQ(server->seen.aborted, 0);
   auto again = process::troupe({"replay", "runs/" + name("older")}, place->path());
@@ -129,7 +115,7 @@ TEST_P(ARunOnAForeignEngine, EndsResumableWhereAnAnswerIsNone) { // REM-4
   auto more = begin("short", {"--resume"});
   ASSERT_EQ(more.wait(240s), 0) << more.err() << more.out().substr(0, 3000);
   EXPECT_TRUE(weights(*place, name("short")) == weights(*place, "here")) << "the same seed, other weights";
-  expect_audit(*place, "runs/" + name("short"));
+  expect_balanced(*place, "runs/" + name("short"));
 }
 
 TEST_P(ARunOnAForeignEngine, IsRefusedAtItsStartWithASentence) { // REM-4, REM-7

@@ -12,9 +12,10 @@
 
 using namespace std::chrono_literals;
 using namespace troupe;
+using tests::expect_balanced;
 using tests::process;
-using tests::run_of;
 using tests::scratch;
+using tests::trained;
 using tests::words_of_tokenizer;
 using tests::write_model;
 
@@ -45,11 +46,10 @@ struct server {
   std::string url() const { return "http://127.0.0.1:" + port; }
 };
 
+constexpr int last_step = 8;
+
 std::vector<std::string> words(const std::string& name, std::vector<std::string> more = {}) {
-  std::vector<std::string> keys = {"run.name=" + name, "rl.eta=0", "rl.loss=grpo", "eval.before=false",
-                                   "rl.steps=8"};
-  keys.insert(keys.end(), more.begin(), more.end());
-  return run_of("model", keys);
+  return tests::run_without_staleness(name, last_step, std::move(more));
 }
 
 std::vector<std::string> remote_words(const std::string& name, const std::string& url,
@@ -63,21 +63,7 @@ process begin(const scratch& place, const std::vector<std::string>& arguments) {
 }
 
 std::string weights(const scratch& place, const std::string& run) {
-  return read_file(place.path() / "runs" / run / "checkpoints/step-8/model.safetensors")
-      .value_or("none of " + run);
-}
-
-void expect_audit(const scratch& place, const std::string& run) {
-  const auto audit = tests::printed_object({"audit", run, "--json"}, place.path(), 0, 30s);
-  ASSERT_TRUE(audit.contains("balanced"));
-  EXPECT_EQ(audit.at("balanced"), json::value(true)) << json::dump(audit);
-}
-
-double trained(const std::string& output) {
-  double sum = 0;
-  for (const auto& r : tests::json_lines(output))
-    if (r.at("kind") == "step") sum += tests::number(r, "trained");
-  return sum;
+  return tests::weights_of(place, run, last_step);
 }
 
 /// The run that all others here are held to.
@@ -100,7 +86,7 @@ TEST(ARemoteEngine, SamplesWhatTheLocalOneDoesBitForBit) { // REM-2, REM-3
   ASSERT_EQ(run.wait(240s), 0) << run.err() << run.out().substr(0, 3000);
   EXPECT_TRUE(weights(place, "there") == weights(place, "here")) << "the same seed, other weights";
   EXPECT_EQ(read_file(place.path() / "runs/there/config.yaml")->find("secret"), std::string::npos);
-  expect_audit(place, "runs/there");
+  expect_balanced(place, "runs/there");
   auto again = process::troupe({"replay", "runs/there"}, place.path()); // needs no server
   EXPECT_EQ(again.wait(120s), 0) << again.out() << again.err();
 }
@@ -120,7 +106,7 @@ TEST(ARemoteEngine, ThatIsKilledAndComesBackChangesNothing) { // REM-1, REM-2
   there.start(); // with the weights that it began with: none of this run's
   ASSERT_EQ(run.wait(240s), 0) << run.err() << run.out().substr(0, 3000);
   EXPECT_TRUE(weights(place, "there") == weights(place, "here")) << "the same seed, other weights";
-  expect_audit(place, "runs/there");
+  expect_balanced(place, "runs/there");
 }
 
 TEST(ARemoteEngine, IsUsedAgainByARunThatWasKilledAndResumed) { // REM-2, REM-5
@@ -139,7 +125,7 @@ TEST(ARemoteEngine, IsUsedAgainByARunThatWasKilledAndResumed) { // REM-2, REM-5
   auto more = begin(place, remote_words("there", there.url(), {"--resume"}));
   ASSERT_EQ(more.wait(240s), 0) << more.err() << more.out().substr(0, 3000);
   EXPECT_TRUE(weights(place, "there") == weights(place, "here")) << "the same seed, other weights";
-  expect_audit(place, "runs/there");
+  expect_balanced(place, "runs/there");
 }
 
 namespace {

@@ -58,4 +58,29 @@ std::vector<std::string> run_of(const fs::path& model, std::vector<std::string> 
   return out;
 }
 
+std::vector<std::string> run_without_staleness(const std::string& name, int steps,
+                                               std::vector<std::string> more) {
+  more.insert(more.begin(), {"run.name=" + name, "rl.eta=0", "rl.loss=grpo", "eval.before=false",
+                             "rl.steps=" + std::to_string(steps)});
+  return run_of("model", std::move(more));
+}
+
+std::string weights_of(const scratch& place, const std::string& run, int step) {
+  const auto name = "checkpoints/step-" + std::to_string(step) + "/model.safetensors";
+  return read_file(place.path() / "runs" / run / name).value_or("none of " + run);
+}
+
+double trained(const std::string& output) {
+  double sum = 0;
+  for (const auto& r : json_lines(output))
+    if (r.at("kind") == "step") sum += number(r, "trained");
+  return sum;
+}
+
+void expect_balanced(const scratch& place, const std::string& run) {
+  const auto audit = printed_object({"audit", run, "--json"}, place.path(), 0, std::chrono::seconds(30));
+  ASSERT_TRUE(audit.contains("balanced"));
+  EXPECT_EQ(audit.at("balanced"), json::value(true)) << json::dump(audit);
+}
+
 } // namespace troupe::tests

@@ -11,4 +11,12 @@ int words_of_tokenizer();
 /// A run of minutes at most that begins with it. `more` goes on top.
 std::vector<std::string> run_of(const std::filesystem::path& model, std::vector<std::string> more = {});
 
+/// The same of the folder "model", with eta 0: its weights depend on nothing but what was sampled. They are those of step `steps`.
+std::vector<std::string> run_without_staleness(const std::string& name, int steps,
+                                               std::vector<std::string> more);
+std::string weights_of(const scratch& place, const std::string& run, int step);
+/// Rollouts with a signal in all of a run's steps, of what it printed.
+double trained(const std::string& output);
+void expect_balanced(const scratch& place, const std::string& run);
+
 } // namespace troupe::tests

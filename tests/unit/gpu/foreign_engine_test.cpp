@@ -4,6 +4,7 @@
 #include "tests/foreign/sglang.hpp"
 #include "tests/foreign/vllm.hpp"
 #include "tests/unit/folder.hpp"
+#include "tests/unit/gpu/turns_of.hpp"
 
 #include <gtest/gtest.h>
 
@@ -82,15 +83,7 @@ struct AForeignEngine : testing::TestWithParam<kind> {
     return out;
   }
   std::vector<generated> turns(std::size_t count, const std::function<void()>& meanwhile = {}) {
-    std::vector<generated> out;
-    const auto end = std::chrono::steady_clock::now() + 20s;
-    while (out.size() < count && std::chrono::steady_clock::now() < end) {
-      engine->step(out);
-      if (meanwhile) meanwhile();
-    }
-    for (int i = 0; i < 5; ++i) engine->step(out); // nothing comes twice
-    EXPECT_EQ(out.size(), count);
-    return out;
+    return tests::turns_of(*engine, count, 20s, meanwhile);
   }
   void steps(int count) {
     std::vector<generated> out;

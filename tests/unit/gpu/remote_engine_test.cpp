@@ -3,6 +3,7 @@
 #include "gpu/remote/server_dialect.hpp"
 #include "runtime/base/http.hpp"
 #include "tests/unit/folder.hpp"
+#include "tests/unit/gpu/turns_of.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -148,15 +149,7 @@ struct ARemoteEngineCore : testing::Test {
   }
   /// Steps until so many turns have come out, or it takes too long.
   std::vector<generated> turns(std::size_t count, const std::function<void()>& meanwhile = {}) {
-    std::vector<generated> out;
-    const auto end = std::chrono::steady_clock::now() + 10s;
-    while (out.size() < count && std::chrono::steady_clock::now() < end) {
-      engine->step(out);
-      if (meanwhile) meanwhile();
-    }
-    for (int i = 0; i < 5; ++i) engine->step(out); // nothing comes twice
-    EXPECT_EQ(out.size(), count);
-    return out;
+    return tests::turns_of(*engine, count, 10s, meanwhile);
   }
 };
 
